@@ -1,0 +1,64 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Imports go down only; scripts/check-imports.py holds the graph that docs/architecture.md draws.
+// Everything below UrsaModel builds without any package, so the engine side compiles in seconds.
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "ursa",
+    products: [
+        .executable(name: "ursa", targets: ["ursa"]),
+        .executable(name: "ursa-keeper", targets: ["ursa-keeper"]),
+        .library(name: "UrsaBase", targets: ["UrsaBase"]),
+        .library(name: "UrsaModel", targets: ["UrsaModel"]),
+        .library(name: "UrsaNet", targets: ["UrsaNet"]),
+        .library(name: "UrsaQMP", targets: ["UrsaQMP"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // Typed ground: no packages, no Foundation.
+        .target(name: "CLinux"),
+        .target(name: "UrsaBase", dependencies: ["CLinux"], swiftSettings: strict),
+        .target(name: "UrsaQMP", dependencies: ["UrsaBase"], swiftSettings: strict),
+        .target(name: "UrsaKeeper", dependencies: ["UrsaBase", "UrsaQMP", "CLinux"], swiftSettings: strict),
+        .target(name: "UrsaNet", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
+
+        // What a person may say, and the parts that act on it.
+        .target(
+            name: "UrsaModel",
+            dependencies: ["UrsaBase", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .target(name: "UrsaImages", dependencies: ["UrsaModel", "UrsaBase", "CLinux"], swiftSettings: strict),
+
+        // Decides.
+        .target(
+            name: "UrsaControl",
+            dependencies: [
+                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaBase", "CLinux",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict),
+
+        // Faces and small programs.
+        .executableTarget(
+            name: "ursa",
+            dependencies: [
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaQEMU", "UrsaKeeper", "UrsaBase", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(name: "ursa-keeper", dependencies: ["UrsaKeeper", "UrsaBase"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,58 @@
+import Glibc
+
+/// A moment on the monotonic clock by which something must have happened.
+public struct Deadline: Sendable, Comparable {
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    public let nanoseconds: UInt64
+
+    private init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+    /// The present moment.
+    public static var now: Deadline {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Deadline(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
+    }
+
+    /// The moment `seconds` from now; negative counts as now.
+    public static func after(seconds: Double) -> Deadline {
+        Deadline(nanoseconds: now.nanoseconds + UInt64(max(0, min(seconds, 1e9)) * 1e9))
+    }
+
+    /// Whether the moment has come.
+    public var isPast: Bool { Deadline.now >= self }
+    /// Milliseconds left, at least 0, rounded up; fits poll(2).
+    public var millisecondsLeft: Int32 {
+        let now = Deadline.now.nanoseconds
+        return now >= nanoseconds ? 0 : Int32(min((nanoseconds - now + 999_999) / 1_000_000, UInt64(Int32.max)))
+    }
+    /// Seconds from `earlier` to this moment.
+    public func seconds(since earlier: Deadline) -> Double {
+        nanoseconds >= earlier.nanoseconds ? Double(nanoseconds - earlier.nanoseconds) / 1e9 : 0
+    }
+
+    /// Earlier first.
+    public static func < (a: Deadline, b: Deadline) -> Bool { a.nanoseconds < b.nanoseconds }
+}
+
+/// Sleeps without using the processor.
+public func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+
+/// Seconds since 1970 by the wall clock.
+public func wallClock() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}
+
+/// A wall-clock time as RFC 3339 text in UTC with milliseconds.
+public func timestamp(_ seconds: Double) -> String {
+    var whole = time_t(seconds)
+    var parts = tm()
+    gmtime_r(&whole, &parts)
+    let milliseconds = Int((seconds - Double(whole)) * 1000)
+    func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    let fraction = milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
+    let day = "\(1900 + parts.tm_year)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
+    return "\(day)T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(fraction)Z"
+}
