@@ -31,6 +31,8 @@ let package = Package(
         .target(name: "UrsaBase", dependencies: ["CLinux"], swiftSettings: strict),
         .target(name: "UrsaQMP", dependencies: ["UrsaBase"], swiftSettings: strict),
         .target(name: "UrsaKeeper", dependencies: ["UrsaBase", "UrsaQMP", "CLinux"], swiftSettings: strict),
+        .target(name: "UrsaKVM", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
+        .target(name: "UrsaDoctor", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .target(name: "UrsaNet", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
 
         // What a person may say, and the parts that act on it.
@@ -45,7 +47,8 @@ let package = Package(
         .target(
             name: "UrsaControl",
             dependencies: [
-                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaBase", "CLinux",
+                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaDoctor",
+                "UrsaKVM", "UrsaBase", "CLinux",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
@@ -54,11 +57,22 @@ let package = Package(
         .executableTarget(
             name: "ursa",
             dependencies: [
-                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaQEMU", "UrsaKeeper", "UrsaBase", "CLinux",
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaQEMU", "UrsaKeeper", "UrsaDoctor", "UrsaBase",
+                "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .executableTarget(name: "ursa-keeper", dependencies: ["UrsaKeeper", "UrsaBase"], swiftSettings: strict),
+
+        // Tests: unit tests per target, and the suites that drive the real programs.
+        .testTarget(name: "UrsaBaseTests", dependencies: ["UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaKeeperTests", dependencies: ["UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaControlTests", dependencies: ["UrsaControl", "UrsaModel", "UrsaBase"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
