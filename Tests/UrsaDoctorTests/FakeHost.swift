@@ -29,9 +29,12 @@ final class FakeHost {
         try File.replace(root + path, text: text, mode: mode)
     }
 
-    /// Puts a program there that is a link to one of this machine, or a script.
+    /// Puts a program there: a script.
     func install(_ name: String, script: String = "exit 0") throws {
-        try write("/usr/bin/" + name, "#!/bin/sh\n\(script)\n", mode: 0o755)
+        let path = "/usr/bin/" + name
+        try write(path, "#!/bin/sh\n\(script)\n", mode: 0o755)
+        // A child that another test started meanwhile holds our descriptor until its exec; so long the script is "busy".
+        for _ in 0..<200 where (try? Program(root + path, []).run()) == nil { pause(milliseconds: 5) }
     }
 
     var facts: HostFacts {
