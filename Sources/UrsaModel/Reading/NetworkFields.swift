@@ -100,6 +100,10 @@ enum NetworkFields {
     /// Reads what stands under a network's name.
     static func read(_ pair: YAMLPair, _ context: inout ReadContext) -> NetworkSpec {
         var draft = NetworkDraft(network: NetworkSpec(name: pair.key.text))
+        // Faults of the model leave the name to be judged.
+        let whole = context.path
+        context.path = whole?.with("model")
+        defer { context.path = whole }
         switch pair.value {
         case .scalar(let scalar):
             readShort(scalar, pair, &context, &draft)
@@ -109,11 +113,13 @@ enum NetworkFields {
                 remedy: "for example `lab: nat`")
         case .map(let pairs, let place):
             var hasUnknownModel = false
+            context.path = whole
             context.read(pairs, at: place, all, of: "a network", into: &draft) { pair, context in
                 guard unknownModel(pair, &context) else { return false }
                 hasUnknownModel = true
                 return true
             }
+            context.path = whole?.with("model")
             if draft.models.isEmpty, !hasUnknownModel {
                 context.fault(
                     pair.key.place, "the network \(shown(pair.key.text)) has no model",

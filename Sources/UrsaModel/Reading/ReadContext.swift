@@ -203,11 +203,11 @@ extension ReadContext {
             }
             field.read(pair.value, &self, &target)
         }
-        path = whole
         for field in fields where field.isRequired && !present.contains(field.key) {
+            path = whole?.with(field.key)
             fault(place, "\(what) needs `\(field.key)`", remedy: field.about)
-            if let whole { broken.insert(whole.with(field.key)) }
         }
+        path = whole
     }
 
     private mutating func unknownKey<Target>(_ key: YAMLScalar, _ fields: [Field<Target>], of what: String) {

@@ -108,7 +108,11 @@ enum SpecFields {
 
     static func machine(_ pair: YAMLPair, _ context: inout ReadContext) -> MachineSpec {
         var machine = MachineSpec(name: pair.key.text, image: "")
+        let whole = context.path
+        // What is no map has no image either, but its name can be judged.
+        context.path = whole?.with("image")
         guard let pairs = context.map(pair.value, "a machine", example: "web: { image: tiny }") else { return machine }
+        context.path = whole
         if !pairs.contains(where: { $0.key.text == "networks" }) {
             machine.networks = [NICSpec(network: NetworkSpec.defaultName)]
         }

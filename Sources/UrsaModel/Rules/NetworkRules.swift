@@ -29,20 +29,19 @@ extension NetworkSpec {
             findings.append(Finding(path: path, message: fault.message, remedy: fault.remedy))
         }
         if let subnet {
-            if !Limits.subnetPrefix.contains(subnet.prefix) {
+            if let special = NetworkSpec.specialRanges.first(where: { $0.range.overlaps(subnet) }), subnet.prefix >= 8 {
+                findings.append(
+                    Finding(
+                        path: path.with("subnet"),
+                        message: "the subnet \(subnet) lies in \(special.range), which stands for \(special.meaning)",
+                        remedy: "take one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, or leave it out"))
+            } else if !Limits.subnetPrefix.contains(subnet.prefix) {
                 findings.append(
                     Finding(
                         path: path.with("subnet"),
                         message: "the subnet \(subnet) is too \(subnet.prefix < 8 ? "large" : "small")",
                         remedy: "prefixes are /\(Limits.subnetPrefix.lowerBound) to /\(Limits.subnetPrefix.upperBound)")
                 )
-            }
-            if let special = NetworkSpec.specialRanges.first(where: { $0.range.overlaps(subnet) }) {
-                findings.append(
-                    Finding(
-                        path: path.with("subnet"),
-                        message: "the subnet \(subnet) lies in \(special.range), which stands for \(special.meaning)",
-                        remedy: "take one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, or leave it out"))
             }
         }
         if let subnet6 {

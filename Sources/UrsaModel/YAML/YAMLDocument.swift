@@ -222,12 +222,15 @@ struct YAMLDocument {
 
     private mutating func take(_ scalar: Node.Scalar) -> YAMLScalar {
         let place = place(scalar.mark)
-        let text = originals[place] ?? scalar.string
+        var text = originals[place] ?? scalar.string
         // Escapes such as "\0" bring in characters that the check of the file's text could not see.
         if let bad = text.unicodeScalars.first(where: { isHarmful($0) && $0 != "\n" && $0 != "\t" }) {
             errors.add(
                 place, "the text contains the character U+\(String(bad.value, radix: 16, uppercase: true))",
                 remedy: "remove it")
+            var rest = String.UnicodeScalarView()
+            rest.append(contentsOf: text.unicodeScalars.filter { !isHarmful($0) })
+            text = String(rest)
         }
         return YAMLScalar(text: text, isPlain: scalar.style == .plain, place: place)
     }
