@@ -13,7 +13,7 @@ enum CommandLineProgram {
         // A reader that went away (`ursa ps | head`) shows as an error of write(2) and is no failure of ours.
         _ = clinux_ignore_sigpipe()
         // Completion runs at each press of the Tab key: no threads, no signals, nothing but the answer.
-        if arguments.first == "---completion" { Completions.guardTime() }
+        if arguments.first == "---completion" { return Completions.answer(arguments) }
         Screen.isJSON = wantsJSON(arguments)
         do {
             try Signals.handle()
@@ -23,6 +23,8 @@ enum CommandLineProgram {
         } catch let error as UrsaError {
             Screen.fail(error)
             return error.code.exitStatus
+        } catch let status as ExitCode {
+            return finish(status.rawValue)
         } catch {
             return report(parserError: error, arguments: arguments)
         }

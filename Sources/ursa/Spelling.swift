@@ -33,8 +33,12 @@ enum Spelling {
         var remedy = "see `\(path) --help`"
         for marker in [". Did you mean ", ". Please provide "] {
             guard let range = text.firstRange(of: marker) else { continue }
-            remedy = lowerFirst(String(text[range.lowerBound...].dropFirst(2)))
+            let advice = lowerFirst(String(text[range.lowerBound...].dropFirst(2)))
             text = String(text[..<range.lowerBound])
+            // The parser finds near what is not: `--rm` for `--zzz`.
+            let (wrong, meant) = (quoted(text), quoted(advice))
+            if marker.contains("mean"), let wrong, let meant, nearMiss(wrong, among: [meant]) == nil { continue }
+            remedy = advice
         }
         if text.hasSuffix(".") { text.removeLast() }
         return UrsaError(.usage, lowerFirst(text), place: path, remedy: remedy)
@@ -61,6 +65,12 @@ enum Spelling {
             let name = type.configuration.commandName ?? ""
             return ([name] + type.configuration.aliases).map { ($0, type) }
         }
+    }
+
+    /// What stands between the first two quotation marks.
+    private static func quoted(_ text: String) -> String? {
+        let parts = text.split(separator: "'", maxSplits: 2, omittingEmptySubsequences: false)
+        return parts.count == 3 ? String(parts[1]) : nil
     }
 
     private static func lowerFirst(_ text: String) -> String { text.prefix(1).lowercased() + text.dropFirst() }

@@ -9,12 +9,13 @@ struct UrsaCommand: ParsableCommand {
         abstract: "Runs virtual machines on networks that simply work.",
         discussion: """
             Examples:
-              ursa run tiny                     one machine, from nothing to a prompt
-              ursa up --wait                    everything in ursa.yaml, until all can be reached
-              ursa doctor                       what this host can do, and the command that mends the rest
+              ursa run tiny        one machine, from nothing to a prompt
+              ursa up --wait       everything in ursa.yaml, until all can be reached
+              ursa doctor          what this host can do, and what mends the rest
 
             State lives in $URSA_HOME, else /var/lib/ursa (root) or ~/.local/share/ursa.
-            Exit status: 0 done, 1 failed, 2 wrong usage or spec, 3 not found, 130 interrupted.
+            Exit status: 0 done, 1 failed, 2 wrong usage or spec, 3 not found,
+            130 interrupted.
             """,
         version: ursaVersion,
         groupedSubcommands: [

@@ -26,8 +26,26 @@ enum Completions {
         }
     }
 
+    /// Answers a request of a completion script (`---completion COMMAND… -- ARGUMENT INDEX CURSOR WORD…`).
+    ///
+    /// - Returns: 0 always: whatever goes wrong, the shell shows nothing.
+    static func answer(_ arguments: [String]) -> Int32 {
+        guardTime()
+        // The parser takes the cursor's place as it comes, and traps on a negative one.
+        guard let start = arguments.firstIndex(of: "--"), arguments.count > start + 3,
+            let index = Int(arguments[start + 2]), let cursor = Int(arguments[start + 3]), index >= 0, cursor >= 0
+        else { return 0 }
+        do {
+            _ = try UrsaCommand.parseAsRoot(arguments)
+        } catch {
+            guard UrsaCommand.exitCode(for: error).isSuccess else { return 0 }
+            Screen.line(UrsaCommand.fullMessage(for: error))
+        }
+        return 0
+    }
+
     /// Ends the program with an empty answer before the person notices a store that is slow or locked.
-    static func guardTime() {
+    private static func guardTime() {
         _ = try? OSThread {
             pause(milliseconds: 45)
             _exit(0)

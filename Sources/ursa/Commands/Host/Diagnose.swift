@@ -18,9 +18,22 @@ struct Diagnose: Verb {
 
     @OptionGroup var output: OutputOptions
 
-    func perform() throws(UrsaError) {
-        let findings = Doctor(home: try Home.fromEnvironment().folder).examine()
-        if output.json { return Screen.json(.array(findings.map(\.json))) }
-        Screen.write(Doctor.render(findings))
+    func perform() throws(UrsaError) { _ = try examine() }
+
+    /// The report is the answer; its status says whether a problem is in it.
+    mutating func run() throws {
+        let status = try examine()
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    private func examine() throws(UrsaError) -> Int32 {
+        let home = try Home.fromEnvironment()
+        let findings = Doctor(home: home.folder, run: "/run/ursa").examine()
+        if output.json {
+            Screen.json(.array(findings.map(\.json)))
+        } else {
+            Screen.write(Doctor.render(findings, terminal: Terminal.hasColours))
+        }
+        return Doctor.exitStatus(findings)
     }
 }

@@ -8,7 +8,7 @@ struct PullImage: Verb {
     static let configuration = CommandConfiguration(
         commandName: "pull", abstract: "Fetch a disk image from a URL into the store.",
         discussion: """
-            A broken transfer goes on where it stopped. Without a checksum the image is taken as it comes, and the sum
+            A broken transfer goes on where it stopped. Without a checksum the image is taken as it comes, and the sum \
             is printed for the next time.
 
             Example:

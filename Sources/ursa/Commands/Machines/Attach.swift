@@ -8,9 +8,9 @@ struct Attach: Verb {
         commandName: "console",
         abstract: "Attach to a machine's serial console.",
         discussion: """
-            Shows everything since power-on, then goes on live; several people may watch and type. Input and output may
-            be pipes. With --send or --until the command works by itself, for scripts: sent text may hold \\n \\r \\t
-            \\e \\xNN; output is printed until the pattern matches (status 0) or the time is over (status 1). With
+            Shows everything since power-on, then goes on live; several people may watch and type. Input and output may \
+            be pipes. With --send or --until the command works by itself, for scripts: sent text may hold \\n \\r \\t \
+            \\e \\xNN; output is printed until the pattern matches (status 0) or the time is over (status 1). With \
             --send, only what comes afterwards is searched.
 
             Examples:

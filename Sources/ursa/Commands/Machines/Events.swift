@@ -9,11 +9,11 @@ struct Events: Verb {
         commandName: "events",
         abstract: "Print what has happened to machines and networks.",
         discussion: """
-            With --json, one object on each line.
+            All that is known, or with -f the last ten and what is to come. With --json, one object on each line.
 
             Examples:
               ursa events --since 10m
-              ursa events -f --since 0 --json | jq -c 'select(.kind == "ended")'
+              ursa events -f --since 0 --json | jq -c 'select(.event == "ended")'
             """)
 
     @Flag(name: .shortAndLong, help: "Go on as more happens.")
@@ -32,7 +32,8 @@ struct Events: Verb {
         // The size is taken first: what comes while the past is read is met again and known by its text.
         let size = File.status(path).map { UInt64(clamping: $0.st_size) } ?? 0
         var shown: Set<String> = []
-        for event in try ursa.events(since: since?.value) {
+        let past = try ursa.events(since: since?.value)
+        for event in follow && since == nil ? past.suffix(10) : past[...] {
             show(event)
             if follow { shown.insert(event.json.text) }
         }

@@ -8,7 +8,7 @@ struct Logs: Verb {
         commandName: "logs",
         abstract: "Print what a machine's console has shown since power-on.",
         discussion: """
-            On a terminal, control sequences are taken out, so a guest can't play with it; --raw leaves them in. Files
+            On a terminal, control sequences are taken out, so a guest can't play with it; --raw leaves them in. Files \
             and pipes get the bytes as they are.
 
             Examples:

@@ -10,7 +10,7 @@ struct Run: Verb {
         commandName: "run",
         abstract: "Make a machine from an image, start it and attach to its console.",
         discussion: """
-            On a terminal the console is attached (Ctrl-] detaches, the machine runs on); elsewhere, and with -d, the
+            On a terminal the console is attached (Ctrl-] detaches, the machine runs on); elsewhere, and with -d, the \
             command ends when the machine runs. Images of the catalogue are built or fetched when they are missing.
 
             Examples:
@@ -86,7 +86,7 @@ struct Run: Verb {
     @OptionGroup var output: OutputOptions
 
     func perform() throws(UrsaError) {
-        var spec = try checked()
+        var spec = try checked(networks: try Run.knownNetworks())
         let ursa = try openUrsa()
         let view = try create(&spec, ursa)
         guard !noStart else { return done(view) }
@@ -105,6 +105,17 @@ struct Run: Verb {
         let outcome = try Attachment.outcome(ursa, name: view.name)
         if remove { try ursa.remove([view.name], force: false) }
         try Attach.tell(outcome)
+    }
+
+    /// The networks there are, with the subnets that were picked for them. A wrong option must not make a home.
+    private static func knownNetworks() throws(UrsaError) -> [NetworkSpec] {
+        guard File.isDirectory(try Home.fromEnvironment().folder) else { return [] }
+        return try openUrsa().networks().map { view in
+            var spec = view.spec
+            spec.subnet = view.subnet
+            spec.subnet6 = view.subnet6
+            return spec
+        }
     }
 
     private func done(_ view: MachineView) {
@@ -131,7 +142,7 @@ struct Run: Verb {
     /// The spec that the options describe.
     ///
     /// - Throws: everything that is wrong with them at once.
-    func checked() throws(UrsaError) -> MachineSpec {
+    func checked(networks: [NetworkSpec]) throws(UrsaError) -> MachineSpec {
         var errors = Collected()
         if detach, remove {
             errors.add("--rm waits for the end, --detach does not", "--rm", "leave one of the two out")
@@ -164,18 +175,19 @@ struct Run: Verb {
         }
         spec.kernelArguments = kernelArguments
         if network == ["none"] {
+            // Wanted so: a machine without cards.
             spec.networks = []
         } else if network.contains("none") {
             errors.add("'none' stands beside networks", "--network", "give either 'none' or networks")
         } else {
-            for text in network.isEmpty ? ["default"] : network {
+            for text in network.isEmpty ? [NetworkSpec.defaultName] : network {
                 errors.attempt("--network") { () throws(UrsaError) in spec.networks.append(try NICSpec(parsing: text)) }
             }
         }
         for path in sshKey {
             errors.attempt("--ssh-key") { () throws(UrsaError) in spec.sshKeys += try PublicKeys.read(path) }
         }
-        if let error = UrsaError.all(errors.list) { throw error }
+        if let error = UrsaError.all(errors.list + spec.validate(networks: networks)) { throw error }
         return spec
     }
 

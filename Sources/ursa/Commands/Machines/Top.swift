@@ -9,7 +9,7 @@ struct Top: Verb {
         commandName: "top",
         abstract: "Show what running machines use.",
         discussion: """
-            On a terminal a live table that q or Ctrl-C ends; elsewhere a table for each interval. 100 % is one
+            On a terminal a live table that q or Ctrl-C ends; elsewhere a table for each interval. 100 % is one \
             processor of the host.
 
             Examples:
