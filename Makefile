@@ -7,7 +7,7 @@ ONLY    ?=
 export PREFIX DESTDIR ONLY
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test bench campaign format lint install uninstall clean
+.PHONY: help packages build demo picture test bench campaign format lint install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ build: packages ## the programs, optimized: .build-release/release/ursa and ursa
 
 demo: ## two machines on a NAT network that know each other by name
 	@scripts/demo
+
+picture: ## the demo's real output into README.md and docs/images/demo.svg (root)
+	@scripts/demo-picture
 
 test: ## lint, then every test; what needs root is skipped, by name, without it
 	@scripts/test
