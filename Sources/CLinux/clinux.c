@@ -186,11 +186,13 @@ int32_t clinux_tap_open(const char *name, int32_t vnet_hdr) {
     return fd;
 }
 
-int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait) {
+int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait, int64_t start, int64_t length) {
     struct flock lock;
     memset(&lock, 0, sizeof lock);
     lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
     lock.l_whence = SEEK_SET;
+    lock.l_start = start;
+    lock.l_len = length;
     int r;
     do r = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock); while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : 0;

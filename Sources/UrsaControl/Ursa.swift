@@ -1,6 +1,4 @@
 public import UrsaBase
-public import UrsaImages
-public import UrsaModel
 
 /// What the faces call: everything that decides and acts, over one home. It prints nothing.
 ///

@@ -12,7 +12,9 @@ public enum SharedImages {
         try built.withLock { state in
             if state == nil {
                 do throws(UrsaError) {
-                    try build()
+                    // Several test processes may want it at once.
+                    try File.makeDirectory(folder, mode: 0o755)
+                    try FileLock.holding(folder + ".lock") { () throws(UrsaError) in try build() }
                     state = .success(())
                 } catch { state = .failure(error) }
             }
@@ -29,10 +31,6 @@ public enum SharedImages {
     }
 
     private static func build() throws(UrsaError) {
-        try File.makeDirectory(folder, mode: 0o755)
-        // Several test processes may want it at once.
-        let lock = try FileLock(folder + ".lock")
-        defer { _ = consume lock }
         let environment = [
             "URSA_HOME=\(folder)", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=\(folder)",
         ]

@@ -15,21 +15,19 @@ public struct EventView: Sendable {
     /// The event as JSON, the form it has in the log.
     public var json: JSON {
         .record([
-            "time": .number(time), "machine": machine.map(JSON.string), "event": .string(kind), "detail": .string(detail),
+            "time": .string(timestamp(time)), "name": machine.map(JSON.string), "event": .string(kind),
+            "detail": .string(detail),
         ])
     }
 
     /// Reads one line of the log; nil when it is not one of ours (a torn line after a full disk).
     public init?(line: String) {
         guard let json = try? JSON.parse(line), let kind = json["event"]?.string else { return nil }
-        switch json["time"] {
-        case .number(let value): time = value
-        case .integer(let value): time = Double(value)
-        default: return nil
-        }
-        machine = json["machine"]?.string
+        guard let time = json["time"]?.string.flatMap(seconds(ofTimestamp:)) else { return nil }
+        self.time = time
+        machine = json["name"]?.string
         self.kind = kind
-        detail = json["detail"]?.string ?? ""
+        detail = json["detail"]?.string ?? json["detail"]?.text ?? ""
     }
 
     init(_ kind: String, machine: String?, _ detail: String) {

@@ -74,8 +74,10 @@ public struct Home: Sendable, Hashable {
     public var storePath: String { folder + "/store.sqlite" }
     /// The lock that one change of the host's networks at a time holds.
     public var hostLockPath: String { folder + "/host.lock" }
-    /// A machine's lock, held while it is made, started, stopped or deleted.
-    public func machineLockPath(_ name: String) -> String { folder + "/machines/.\(name).lock" }
+    /// The machines' locks, one slot each, held while a machine is made, started, stopped or deleted.
+    public var machineLocksPath: String { folder + "/machines.lock" }
+    /// What is known of the installed QEMU, so that it need not be asked each time.
+    public var qemuCachePath: String { folder + "/qemu.json" }
     /// The key pair of `ursa ssh`.
     public var sshKeyPath: String { folder + "/ssh/id_ed25519" }
 

@@ -3,6 +3,7 @@ import UrsaBase
 import UrsaKVM
 import UrsaKeeper
 import UrsaModel
+import UrsaQEMU
 
 /// Chooses between KVM and emulation by what this host can do, not by what device files it has.
 enum Accelerators {
@@ -11,10 +12,10 @@ enum Accelerators {
     /// - Throws: `.unsupported` when KVM was asked for by name and can't run stock kernels.
     static func choose(
         _ wishes: [AcceleratorChoice], home: Home, notice: @Sendable (String) -> Void
-    ) throws(UrsaError) -> [AcceleratorChoice] {
-        guard wishes.contains(where: { $0 != .tcg }) else { return wishes }
+    ) throws(UrsaError) -> [QEMUMachine.Accelerator] {
+        guard wishes.contains(where: { $0 != .tcg }) else { return wishes.map { _ in .tcg } }
         let (verdict, isNew) = probe(home)
-        var result: [AcceleratorChoice] = []
+        var result: [QEMUMachine.Accelerator] = []
         for wish in wishes {
             switch wish {
             case .tcg: result.append(.tcg)
@@ -52,7 +53,7 @@ enum Accelerators {
             return (known["trouble"]?.string, false)
         }
         let verdict = KVMProbe.run()
-        let trouble: String? = verdict == .ok ? nil : verdict.description
+        let trouble: String? = verdict.isUsable ? nil : verdict.description
         let record = JSON.record(["boot": .string(boot), "access": .bool(access), "trouble": trouble.map(JSON.string)])
         try? File.replace(path, text: record.text)
         return (trouble, true)

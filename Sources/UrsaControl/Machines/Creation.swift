@@ -41,9 +41,15 @@ extension Ursa {
     func make(
         _ spec: MachineSpec, _ image: Image, _ networks: [NetworkSpec], project: String?, _ store: Store
     ) throws(UrsaError) {
-        let lock = try FileLock(home.machineLockPath(spec.name))
-        defer { _ = consume lock }
-        let machineType = try QEMUProbe.machineType(cache: home.folder + "/qemu.json")
+        try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(spec.name)) { () throws(UrsaError) in
+            try makeLocked(spec, image, networks, project, store)
+        }
+    }
+
+    private func makeLocked(
+        _ spec: MachineSpec, _ image: Image, _ networks: [NetworkSpec], _ project: String?, _ store: Store
+    ) throws(UrsaError) {
+        let machineType = try QEMUProbe.find(cache: home.qemuCachePath).machineType
         let host = try hostNetworks(store)
         if let size = spec.disk, let disk = image.disk, size < disk.virtualSize {
             throw UrsaError(
@@ -102,27 +108,29 @@ extension Ursa {
         var errors: [UrsaError] = []
         for name in names {
             do throws(UrsaError) {
-                _ = try record(name, store)
-                let lock = try FileLock(home.machineLockPath(name))
-                if home.runState(name).isLive {
-                    guard force else {
-                        throw UrsaError(
-                            .conflict, "machine \(name) is running",
-                            remedy: "`ursa stop \(name)` first, or `ursa rm --force \(name)`")
-                    }
-                    try killEngine(name)
+                try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(name)) { () throws(UrsaError) in
+                    try removeLocked(name, store, force: force)
                 }
-                try store.write { try $0.setPhase(name, .deleting) }
-                try File.removeTree(home.machineFolder(name))
-                try store.write { try $0.deleteMachine(name) }
-                try? File.remove(home.machineLockPath(name))
-                _ = consume lock
-                home.note("removed", machine: name, "with its disk")
             } catch { errors.append(error) }
         }
         try forgetUnusedNetworks(store)
         try converge(store) { _ in }
         if let error = UrsaError.all(errors) { throw error }
+    }
+
+    private func removeLocked(_ name: String, _ store: Store, force: Bool) throws(UrsaError) {
+        _ = try record(name, store)
+        if home.runState(name).isLive {
+            guard force else {
+                throw UrsaError(
+                    .conflict, "machine \(name) is running", remedy: "`ursa stop \(name)` first, or `ursa rm --force \(name)`")
+            }
+            try killEngine(name)
+        }
+        try store.write { try $0.setPhase(name, .deleting) }
+        try File.removeTree(home.machineFolder(name))
+        try store.write { try $0.deleteMachine(name) }
+        home.note("removed", machine: name, "with its disk")
     }
 
     /// Networks that no file and no machine asks for any more give their subnets back.

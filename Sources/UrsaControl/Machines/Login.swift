@@ -9,9 +9,8 @@ extension Ursa {
         let path = home.sshKeyPath
         if !File.exists(path + ".pub") {
             try File.makeDirectory(Path.parent(path), mode: 0o700)
-            let lock = try FileLock(Path.parent(path) + "/.lock")
-            defer { _ = consume lock }
-            if !File.exists(path + ".pub") {
+            try FileLock.holding(Path.parent(path) + "/.lock") { () throws(UrsaError) in
+                if File.exists(path + ".pub") { return }
                 try File.remove(path)
                 try Program("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "ursa", "-f", path])
                     .require("make a key for ursa ssh")
@@ -25,7 +24,7 @@ extension Ursa {
         guard record.image.seed == .noCloud else { return }
         let seed = FirstBoot(
             hostName: record.name, instanceIdentifier: record.id, sshKeys: [try ownKey()] + record.spec.sshKeys,
-            user: record.image.user)
+            user: record.image.user, cards: record.cards.map(\.mac))
         try seed.writeSeed(path: home.machineFolder(record.name) + "/seed.iso")
     }
 

@@ -41,22 +41,26 @@ extension Ursa {
     ) throws(UrsaError) {
         let host = try hostNetworks(store)
         let deadline = Deadline.after(seconds: timeout)
-        var work: [@Sendable () throws(UrsaError) -> UrsaError?] = []
+        var work: [@Sendable () throws(UrsaError) -> [UrsaError]] = []
         for name in names {
             let record = try record(name, store)
-            work.append { () throws(UrsaError) -> UrsaError? in
-                do throws(UrsaError) {
-                    try waitForOne(record, host, deadline, timeout)
-                    let seconds = Deadline.now.seconds(since: begun)
-                    let tenths = Int(seconds * 10)
-                    let address = record.cards.compactMap(\.address).first?.description ?? "its published ports"
-                    report(.machine(name, "reachable at \(address) after \(tenths / 10).\(tenths % 10) s"))
-                    return nil
-                } catch { return error }
+            work.append { () throws(UrsaError) -> [UrsaError] in
+                waitAndTell(record, host, begun, deadline, timeout, report)
             }
         }
-        let errors = try OSThread.concurrently(work).compactMap { $0 }
-        if let error = UrsaError.all(errors) { throw error }
+        if let error = UrsaError.all(try OSThread.concurrently(work).flatMap { $0 }) { throw error }
+    }
+
+    /// Waits for one machine; what went wrong is returned, so that each machine's trouble is told, not only the first.
+    private func waitAndTell(
+        _ record: MachineRecord, _ host: HostNetworks?, _ begun: Deadline, _ deadline: Deadline, _ timeout: Double,
+        _ report: @Sendable (Report) -> Void
+    ) -> [UrsaError] {
+        do throws(UrsaError) { try waitForOne(record, host, deadline, timeout) } catch { return [error] }
+        let tenths = Int(Deadline.now.seconds(since: begun) * 10)
+        let address = record.cards.compactMap(\.address).first?.description ?? "its published ports"
+        report(.machine(record.name, "reachable at \(address) after \(tenths / 10).\(tenths % 10) s"))
+        return []
     }
 
     private func waitForOne(

@@ -37,7 +37,7 @@ extension Ursa {
         var records: [MachineRecord] = []
         for name in Set(names).sorted() {
             _ = try record(name, store)
-            locks.append(SharedLock(try FileLock(home.machineLockPath(name))))
+            locks.append(SharedLock(try FileLock(home.machineLocksPath, slot: FileLock.slot(name))))
             let record = try record(name, store)  // it may have changed while we waited
             let state = home.runState(name)
             if state.isOrphan {
@@ -57,22 +57,7 @@ extension Ursa {
         try store.write { db in for name in starting { try db.claim(name, .current) } }
         do {
             try converge(store) { report(.line($0.line)) }
-            let accelerator = try Accelerators.choose(records.map(\.spec.accelerator), home: home, notice: notice)
-            let host = try hostNetworks(store)
-            let networks = try store.read { try $0.networks() }
-            let keeper = try Programs.keeper()
-            var work: [@Sendable () throws(UrsaError) -> String?] = []
-            for (record, accelerator) in zip(records, accelerator) {
-                work.append { () throws(UrsaError) -> String? in
-                    do throws(UrsaError) {
-                        try startEngine(record, accelerator, networks, host, keeper)
-                        return nil
-                    } catch {
-                        throw error.at("machine \(record.name)")
-                    }
-                }
-            }
-            _ = try OSThread.concurrently(work)
+            try startEngines(records, store)
             try store.write { db in for name in starting { try db.unclaim(name) } }
         } catch {
             for name in starting { try? killEngine(name) }
@@ -88,10 +73,45 @@ extension Ursa {
         return starting
     }
 
-    private func startEngine(
-        _ record: MachineRecord, _ accelerator: AcceleratorChoice, _ networks: [NetworkRecord], _ host: HostNetworks?,
-        _ keeper: String
-    ) throws(UrsaError) {
+    private func startEngines(_ records: [MachineRecord], _ store: Store) throws(UrsaError) {
+        let qemu = try QEMUProbe.find(cache: home.qemuCachePath)
+        let accelerators = try Accelerators.choose(records.map(\.spec.accelerator), home: home, notice: notice)
+        let host = try hostNetworks(store)
+        let networks = try store.read { try $0.networks() }
+        let keeper = try Programs.keeper()
+        var work: [@Sendable () throws(UrsaError) -> Void] = []
+        for (record, accelerator) in zip(records, accelerators) {
+            let start = EngineStart(
+                home: home, record: record, qemu: qemu, accelerator: accelerator, networks: networks, host: host,
+                keeper: keeper)
+            work.append(start.run)
+        }
+        _ = try OSThread.concurrently(work)
+    }
+
+    /// The machine's id in the form of RFC 4122.
+    static func uuid(_ id: String) -> String {
+        let digits = Array(id)
+        let cuts = [0, 8, 12, 16, 20, 32]
+        return zip(cuts, cuts.dropFirst()).map { String(digits[min($0, digits.count)..<min($1, digits.count)]) }
+            .joined(separator: "-")
+    }
+
+    /// Name of a card's tap: `u`, six digits of the machine's id, `t`, the card's position; at most 15 characters.
+    static func tapName(_ record: MachineRecord, _ position: Int) -> String { "u\(record.id.prefix(6))t\(position)" }
+}
+
+/// All that one engine's start takes.
+private struct EngineStart: Sendable {
+    let home: Home
+    let record: MachineRecord
+    let qemu: QEMUInstallation
+    let accelerator: QEMUMachine.Accelerator
+    let networks: [NetworkRecord]
+    let host: HostNetworks?
+    let keeper: String
+
+    @Sendable func run() throws(UrsaError) {
         let folder = home.machineFolder(record.name)
         guard File.isDirectory(folder) else {
             throw UrsaError(
@@ -99,35 +119,53 @@ extension Ursa {
                 remedy: "restore it, or `ursa rm \(record.name)` to forget the machine")
         }
         var taps: [SharedFD] = []
-        var cards: [QEMUCard] = []
+        var cards: [QEMUEngine.NIC] = []
         for (position, card) in record.cards.enumerated() {
-            let isKernel = networks.first { $0.spec.name == card.network }?.spec.model == .nat && host != nil
-            if isKernel, let host {
-                let tap = SharedFD(try host.openTap(network: card.network, name: Ursa.tapName(record, position)))
-                cards.append(QEMUCard(mac: card.mac, backend: .tap(tap.raw)))
-                taps.append(tap)
+            let network = networks.first { $0.spec.name == card.network }?.spec
+            if network?.model == .nat, let host {
+                taps.append(SharedFD(try host.openTap(network: card.network, name: Ursa.tapName(record, position))))
+                cards.append(.tap(mac: card.mac, mtu: network?.mtu))
             } else {
-                let isFirst = !cards.contains { if case .user = $0.backend { true } else { false } }
-                cards.append(QEMUCard(mac: card.mac, backend: .user(isFirst ? record.spec.publish : [])))
+                cards.append(.user(mac: card.mac))
             }
         }
-        let launch = try QEMUEngine.launch(
-            QEMUEngine.Request(
-                name: record.name, identifier: record.id, spec: record.spec, machineType: record.machineType,
-                accelerator: accelerator, image: record.image.engineFiles(folder: folder), cards: cards,
-                user: home.isRoot ? Program.User(uid: record.uid, gid: record.uid) : nil,
-                settle: [Programs.own(), "settle"], environment: ["URSA_HOME=\(home.folder)"],
-                eventsPath: home.eventsPath))
-        _ = try Keeper.start(launch, folder: folder, keeperProgram: keeper, seconds: 30)
+        let user = home.isRoot ? Program.User(uid: record.uid, gid: record.uid) : nil
+        let launch = try QEMUEngine.make(
+            record.spec, identity: record.id, uuid: Ursa.uuid(record.id), qemu: qemu, machineType: record.machineType,
+            accelerator: accelerator, images: record.engineFiles(folder: folder), nics: cards,
+            user: accelerator == .kvm ? user.map(QEMUEngine.withKVM) : user, settle: [Programs.own(), "settle"],
+            eventsPath: home.eventsPath)
+        var descriptors: [Int32: Int32] = [:]
+        for (number, tap) in zip(launch.inherited, taps) { descriptors[number] = tap.raw }
+        do throws(UrsaError) {
+            _ = try Keeper.start(launch, folder: folder, taps: descriptors, keeperProgram: keeper, seconds: 30)
+        } catch {
+            throw error.at("machine \(record.name)")
+        }
         _ = taps.count  // the descriptors stay open until the keeper has its own
     }
-
-    /// Name of a card's tap: `u`, six digits of the machine's id, `t`, the card's position; at most 15 characters.
-    static func tapName(_ record: MachineRecord, _ position: Int) -> String { "u\(record.id.prefix(6))t\(position)" }
 }
 
 /// A lock that can be kept in an array; gone when the last reference is.
 final class SharedLock: Sendable {
     private let lock: FileLock
     init(_ lock: consuming FileLock) { self.lock = lock }
+}
+
+extension MachineRecord {
+    /// What the engine starts from: the image's files and the machine's own.
+    func engineFiles(folder: String) -> QEMUEngine.Images {
+        var files = QEMUEngine.Images()
+        if File.exists(folder + "/disk.qcow2") {
+            files.disk = .init(path: folder + "/disk.qcow2", format: .qcow2)
+            if let base = image.disk { files.backing = [.init(path: base.path, format: base.format == .raw ? .raw : .qcow2)] }
+        }
+        if case .kernel(let kernel) = image.boot {
+            files.kernel = kernel.kernel
+            files.initrd = kernel.initrd
+            files.kernelArguments = kernel.arguments + " ursa.hostname=\(name)"
+        }
+        if File.exists(folder + "/seed.iso") { files.seed = folder + "/seed.iso" }
+        return files
+    }
 }

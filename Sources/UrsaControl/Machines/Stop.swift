@@ -23,21 +23,27 @@ extension Ursa {
     ) throws(UrsaError) {
         var work: [@Sendable () throws(UrsaError) -> Void] = []
         for record in records {
-            work.append { () throws(UrsaError) in
-                do throws(UrsaError) { try haltOne(record, options, report) } catch {
-                    throw error.at("machine \(record.name)")
-                }
-            }
+            work.append(Halt(ursa: self, record: record, options: options, report: report).run)
         }
         _ = try OSThread.concurrently(work)
+    }
+
+    fileprivate func haltAlone(
+        _ record: MachineRecord, _ options: StopOptions, _ report: @escaping @Sendable (Report) -> Void
+    ) throws(UrsaError) {
+        do throws(UrsaError) {
+            try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(record.name)) { () throws(UrsaError) in
+                try haltOne(record, options, report)
+            }
+        } catch {
+            throw error.at("machine \(record.name)")
+        }
     }
 
     private func haltOne(
         _ record: MachineRecord, _ options: StopOptions, _ report: @escaping @Sendable (Report) -> Void
     ) throws(UrsaError) {
         let name = record.name
-        let lock = try FileLock(home.machineLockPath(name))
-        defer { _ = consume lock }
         var state = home.runState(name)
         guard state.isLive else {
             report(.machine(name, "is not running"))
@@ -63,4 +69,14 @@ extension Ursa {
             report(.machine(name, home.runState(name).status?.reason ?? "ended"))
         }
     }
+}
+
+/// One machine's stop, as work for a thread of its own.
+private struct Halt: Sendable {
+    let ursa: Ursa
+    let record: MachineRecord
+    let options: StopOptions
+    let report: @Sendable (Report) -> Void
+
+    @Sendable func run() throws(UrsaError) { try ursa.haltAlone(record, options, report) }
 }

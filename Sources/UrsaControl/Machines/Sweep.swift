@@ -39,13 +39,12 @@ extension Ursa {
         }
         for name in half {
             // Who holds the lock is at work on it right now.
-            guard let lock = try FileLock.attempt(home.machineLockPath(name)) else { continue }
-            try? killEngine(name)
-            try File.removeTree(home.machineFolder(name))
-            try store.write { try $0.deleteMachine(name) }
-            try? File.remove(home.machineLockPath(name))
-            _ = consume lock
-            home.note("removed", machine: name, "left half made by a command that was ended")
+            _ = try FileLock.holdingIfFree(home.machineLocksPath, slot: FileLock.slot(name)) { () throws(UrsaError) in
+                try? killEngine(name)
+                try File.removeTree(home.machineFolder(name))
+                try store.write { try $0.deleteMachine(name) }
+                home.note("removed", machine: name, "left half made by a command that was ended")
+            }
         }
     }
 
@@ -55,14 +54,14 @@ extension Ursa {
         for machine in machines {
             let state = home.runState(machine.name)
             guard state.isOrphan else { continue }
-            guard let lock = try? FileLock.attempt(home.machineLockPath(machine.name)) else { continue }
             do throws(UrsaError) {
-                _ = try Keeper.adopt(folder: home.machineFolder(machine.name), keeperProgram: Programs.keeper(), seconds: 10)
-                home.note("adopted", machine: machine.name, "its keeper had died; a new one took over")
+                _ = try FileLock.holdingIfFree(home.machineLocksPath, slot: FileLock.slot(machine.name)) { () throws(UrsaError) in
+                    _ = try Keeper.adopt(folder: home.machineFolder(machine.name), keeperProgram: Programs.keeper(), seconds: 10)
+                    home.note("adopted", machine: machine.name, "its keeper had died; a new one took over")
+                }
             } catch {
                 notice("machine \(machine.name) runs without a keeper and none could take over: \(error)")
             }
-            _ = consume lock
         }
     }
 
@@ -93,13 +92,12 @@ extension Ursa {
     /// Makes the host's networks what the machines that live need, under the host lock.
     func converge(_ store: Store, report: (any Step) -> Void) throws(UrsaError) {
         guard let host = try hostNetworks(store) else { return }
-        let lock = try FileLock(home.hostLockPath)
-        defer { _ = consume lock }
-        let wishes = try wishes(store)
-        let steps = host.plan(wishes, try host.observe())
-        guard !steps.isEmpty else { return }
-        try host.apply(steps, report: report)
-        for step in steps where step.line.contains("namespace") { home.note("network", step.line) }
+        try FileLock.holding(home.hostLockPath) { () throws(UrsaError) in
+            let steps = host.plan(try wishes(store), try host.observe())
+            guard !steps.isEmpty else { return }
+            try host.apply(steps, report: report)
+            for step in steps where step.line.contains("namespace") { home.note("network", step.line) }
+        }
     }
 
     func wishes(_ store: Store) throws(UrsaError) -> [NetworkWish] {

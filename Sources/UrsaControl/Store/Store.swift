@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-public import GRDB
+import GRDB
 public import UrsaBase
 
 /// The database: what is wanted and what has been given out. It never says what runs; the kernel does.

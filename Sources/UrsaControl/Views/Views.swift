@@ -150,7 +150,7 @@ extension Ursa {
 
     /// The image store with the catalogue of this host.
     public var images: ImageStore {
-        get throws(UrsaError) { ImageStore(folder: home.imagesFolder, catalogue: try Catalogues.read(home)) }
+        get throws(UrsaError) { ImageStore(folder: home.imagesFolder, recipes: try Catalogues.recipes(home)) }
     }
 
     /// Names of the machines that were made from an image.
