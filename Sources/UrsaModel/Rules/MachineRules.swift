@@ -106,6 +106,11 @@ extension MachineSpec {
                     remedy: "a machine has at most \(Limits.cards)"))
         }
         for (index, card) in networks.enumerated() {
+            if let fault = NameRules.fault(card.network, what: "network", length: Limits.networkNameLength) {
+                findings.append(
+                    Finding(
+                        path: path.with("networks", item: index), message: fault.message, remedy: fault.remedy))
+            }
             guard let mac = card.mac, mac.isMulticast || mac.value == 0 else { continue }
             let why = mac.isMulticast ? "names a group: its first byte is odd" : "is all zeros"
             findings.append(
@@ -143,7 +148,9 @@ extension MachineSpec {
 
     func findings(_ path: SpecPath, on networks: [String: NetworkSpec]) -> [Finding] {
         var findings: [Finding] = []
-        for (index, card) in self.networks.enumerated() {
+        // A name that can't be has been told by the machine's own rules.
+        for (index, card) in self.networks.enumerated()
+        where NameRules.fault(card.network, what: "network", length: Limits.networkNameLength) == nil {
             let item = path.with("networks", item: index)
             guard let network = networks[card.network] ?? (card.network == NetworkSpec.defaultName ? .implied : nil)
             else {

@@ -120,6 +120,8 @@ struct YAMLDocument {
         switch problem {
         case "but found another document":
             return ("a second YAML document begins here", "keep one document: remove the `---` and merge the two")
+        case "did not find expected <document start>":
+            return ("malformed YAML: something follows the end of the document", "remove the `...` above it")
         case "found undefined alias":
             return (
                 "malformed YAML: an alias without an anchor above it", "write `&name` at the value it should repeat"
