@@ -132,6 +132,12 @@ int32_t clinux_wait(int32_t pidfd, int32_t no_hang, int32_t *code, int32_t *stat
 }
 
 int32_t clinux_set_child_subreaper(void) { return RESULT(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)); }
+int32_t clinux_detach(void) {
+    pid_t pid = fork();
+    if (pid < 0) return -errno;
+    if (pid > 0) _exit(0);
+    return RESULT(setsid());
+}
 int32_t clinux_set_process_name(const char *name) { return RESULT(prctl(PR_SET_NAME, name)); }
 int32_t clinux_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0; }
 

@@ -38,7 +38,9 @@ public final class GuestMemory: Sendable {
     public func store(_ bytes: [UInt8], at offset: Int) throws(UrsaError) {
         try range(offset, bytes.count)
         bytes.withUnsafeBytes { source in
-            if let start = source.baseAddress { base.advanced(by: offset).copyMemory(from: start, byteCount: source.count) }
+            if let start = source.baseAddress {
+                base.advanced(by: offset).copyMemory(from: start, byteCount: source.count)
+            }
         }
     }
 

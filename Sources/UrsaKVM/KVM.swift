@@ -47,8 +47,9 @@ public struct KVM: ~Copyable, Sendable {
     /// The value of a capability: 0 when absent, else 1 or a count.
     public func value(of capability: Capability) throws(UrsaError) -> Int {
         let number = UInt64(capability.number)
-        return Int(try check(
-            clinux_kvm_ioctl_value(fd.raw, CLINUX_KVM_CHECK_EXTENSION, number), "KVM_CHECK_EXTENSION(\(number))"))
+        return Int(
+            try check(
+                clinux_kvm_ioctl_value(fd.raw, CLINUX_KVM_CHECK_EXTENSION, number), "KVM_CHECK_EXTENSION(\(number))"))
     }
 
     /// Makes an empty virtual machine of the default type.

@@ -89,38 +89,38 @@ public struct VCPU: ~Copyable {
 }
 
 #if arch(x86_64)
-extension VCPU {
-    /// The general registers, instruction pointer and flags (KVM_GET_REGS).
-    public func registers() throws(UrsaError) -> kvm_regs {
-        var registers = kvm_regs()
-        try check(clinux_ioctl(fd.raw, CLINUX_KVM_GET_REGS, &registers), "KVM_GET_REGS")
-        return registers
-    }
+    extension VCPU {
+        /// The general registers, instruction pointer and flags (KVM_GET_REGS).
+        public func registers() throws(UrsaError) -> kvm_regs {
+            var registers = kvm_regs()
+            try check(clinux_ioctl(fd.raw, CLINUX_KVM_GET_REGS, &registers), "KVM_GET_REGS")
+            return registers
+        }
 
-    /// Sets the general registers, instruction pointer and flags (KVM_SET_REGS).
-    public func setRegisters(_ registers: kvm_regs) throws(UrsaError) {
-        var registers = registers
-        try check(clinux_ioctl(fd.raw, CLINUX_KVM_SET_REGS, &registers), "KVM_SET_REGS")
-    }
+        /// Sets the general registers, instruction pointer and flags (KVM_SET_REGS).
+        public func setRegisters(_ registers: kvm_regs) throws(UrsaError) {
+            var registers = registers
+            try check(clinux_ioctl(fd.raw, CLINUX_KVM_SET_REGS, &registers), "KVM_SET_REGS")
+        }
 
-    /// Segments, control registers and EFER (KVM_GET_SREGS).
-    public func systemRegisters() throws(UrsaError) -> kvm_sregs {
-        var registers = kvm_sregs()
-        try check(clinux_ioctl(fd.raw, CLINUX_KVM_GET_SREGS, &registers), "KVM_GET_SREGS")
-        return registers
-    }
+        /// Segments, control registers and EFER (KVM_GET_SREGS).
+        public func systemRegisters() throws(UrsaError) -> kvm_sregs {
+            var registers = kvm_sregs()
+            try check(clinux_ioctl(fd.raw, CLINUX_KVM_GET_SREGS, &registers), "KVM_GET_SREGS")
+            return registers
+        }
 
-    /// Sets segments, control registers and EFER (KVM_SET_SREGS).
-    public func setSystemRegisters(_ registers: kvm_sregs) throws(UrsaError) {
-        var registers = registers
-        try check(clinux_ioctl(fd.raw, CLINUX_KVM_SET_SREGS, &registers), "KVM_SET_SREGS")
-    }
+        /// Sets segments, control registers and EFER (KVM_SET_SREGS).
+        public func setSystemRegisters(_ registers: kvm_sregs) throws(UrsaError) {
+            var registers = registers
+            try check(clinux_ioctl(fd.raw, CLINUX_KVM_SET_SREGS, &registers), "KVM_SET_SREGS")
+        }
 
-    /// Sets what the guest's CPUID instruction tells (KVM_SET_CPUID2); before the first run.
-    public func setCPUID(_ table: CPUIDTable) throws(UrsaError) {
-        try table.withRaw { raw throws(UrsaError) in
-            _ = try check(clinux_ioctl(fd.raw, CLINUX_KVM_SET_CPUID2, raw), "KVM_SET_CPUID2")
+        /// Sets what the guest's CPUID instruction tells (KVM_SET_CPUID2); before the first run.
+        public func setCPUID(_ table: CPUIDTable) throws(UrsaError) {
+            try table.withRaw { raw throws(UrsaError) in
+                _ = try check(clinux_ioctl(fd.raw, CLINUX_KVM_SET_CPUID2, raw), "KVM_SET_CPUID2")
+            }
         }
     }
-}
 #endif

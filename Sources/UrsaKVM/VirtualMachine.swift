@@ -43,14 +43,15 @@ public struct VirtualMachine: ~Copyable, Sendable {
     }
 
     #if arch(x86_64)
-    /// Names the three pages below 4 GiB and the one page that Intel processors need for running real mode; they must
-    /// not be memory of a slot. Call before the first processor is made (api.rst, 4.35 and 4.39).
-    public func reserveRealModePages(tss: UInt64 = 0xfffb_d000, identityMap: UInt64 = 0xfffb_c000) throws(UrsaError) {
-        try check(clinux_kvm_ioctl_value(shared.fd.raw, CLINUX_KVM_SET_TSS_ADDR, tss), "KVM_SET_TSS_ADDR")
-        var address = identityMap
-        try check(
-            clinux_ioctl(shared.fd.raw, CLINUX_KVM_SET_IDENTITY_MAP_ADDR, &address), "KVM_SET_IDENTITY_MAP_ADDR")
-    }
+        /// Names the three pages below 4 GiB and the one page that Intel processors need for running real mode; they must
+        /// not be memory of a slot. Call before the first processor is made (api.rst, 4.35 and 4.39).
+        public func reserveRealModePages(tss: UInt64 = 0xfffb_d000, identityMap: UInt64 = 0xfffb_c000) throws(UrsaError)
+        {
+            try check(clinux_kvm_ioctl_value(shared.fd.raw, CLINUX_KVM_SET_TSS_ADDR, tss), "KVM_SET_TSS_ADDR")
+            var address = identityMap
+            try check(
+                clinux_ioctl(shared.fd.raw, CLINUX_KVM_SET_IDENTITY_MAP_ADDR, &address), "KVM_SET_IDENTITY_MAP_ADDR")
+        }
     #endif
 
     /// Makes a virtual processor.

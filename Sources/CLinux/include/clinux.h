@@ -56,6 +56,9 @@ int32_t clinux_pidfd_getfd(int32_t pidfd, int32_t fd);
 int32_t clinux_wait(int32_t pidfd, int32_t no_hang, int32_t *code, int32_t *status);
 // Becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER).
 int32_t clinux_set_child_subreaper(void);
+// Goes on in a child of its own session while the calling process ends with status 0 (fork, setsid), so that whoever
+// started the program can reap it at once. Only for a process with a single thread.
+int32_t clinux_detach(void);
 int32_t clinux_set_process_name(const char *name);
 int32_t clinux_ignore_sigpipe(void);
 // Blocks the signals and returns a signalfd (cloexec, nonblocking) that reports them.

@@ -10,7 +10,11 @@ struct ControlGroupsCheck: Check {
         if host.exists(mount + "/cgroup.controllers") { return [unified(host)] }
         let old = wanted.filter { host.exists("\(mount)/\($0 == "io" ? "blkio" : $0)") }
         if host.exists(mount + "/unified/cgroup.controllers") {
-            return [note("hybrid: the controllers (\(old.joined(separator: ", "))) are on version 1; limits of machines need version 2")]
+            return [
+                note(
+                    "hybrid: the controllers (\(old.joined(separator: ", "))) are on version 1; limits of machines need version 2"
+                )
+            ]
         }
         if !old.isEmpty {
             return [note("version 1 (\(old.joined(separator: ", "))): limits of machines need version 2")]

@@ -23,23 +23,27 @@ struct DiskSpaceCheck: Check {
 
     private func judge(_ space: HostFacts.Space, _ folder: String, _ existing: String, _ host: HostFacts) -> [Finding] {
         let free = "\(ByteCount(space.bytes).rounded) free in \(folder)"
-        let show = "du -xh --max-depth=2 \(HostFacts.quoted(existing))"
+        let show = folder == existing ? "ursa image ls" : nil
+        let hint = folder == existing ? "remove images that are not used" : "name a roomier folder by URSA_HOME"
         var findings: [Finding] = []
         if access(existing, W_OK) != 0 {
             let reason = Errno.current
             let remedy = reason.code == EROFS ? nil : host.command("chown", "-R", host.account.name, existing)
-            findings.append(problem("\(existing) can't be written to: \(reason)", remedy: folder == existing ? remedy : nil))
+            findings.append(
+                problem("\(existing) can't be written to: \(reason)", remedy: folder == existing ? remedy : nil))
         }
         if space.bytes < 200 << 20 {
-            findings.append(problem("only \(free)", remedy: show))
+            findings.append(problem("only \(free): \(hint)", remedy: show))
         } else if space.bytes < 2 << 30 {
-            findings.append(warning("only \(free): an image needs about 1 GiB", remedy: show))
+            findings.append(warning("only \(free), and an image needs about 1 GiB: \(hint)", remedy: show))
         } else {
             findings.append(ok(free))
         }
         if let files = space.files, files < 1000 {
             findings.append(
-                files < 100 ? problem("no room for more files (inodes) in \(folder)") : warning("only \(files) inodes free in \(folder)"))
+                files < 100
+                    ? problem("no room for more files (inodes) in \(folder)")
+                    : warning("only \(files) inodes free in \(folder)"))
         }
         return findings
     }

@@ -12,7 +12,8 @@ struct FirewallCheck: Check {
         }
         guard let output = host.output("nft", ["-j", "list", "ruleset"]), output.end.isSuccess else {
             return findings + [
-                note("only root may read the firewall's rules", remedy: host.account.uid == 0 ? nil : "sudo ursa doctor")
+                note(
+                    "only root may read the firewall's rules", remedy: host.account.uid == 0 ? nil : "sudo ursa doctor")
             ]
         }
         do throws(UrsaError) {
@@ -48,12 +49,17 @@ struct FirewallCheck: Check {
         return tables.compactMap { table, program in
             guard host.networkTable(table).contains("filter") else { return nil }
             guard let output = host.output(program, ["-S", "FORWARD"]), output.end.isSuccess else {
-                return note("legacy iptables rules are loaded and can't be read", remedy: host.program(program) == nil ? host.install("iptables") : nil)
+                return note(
+                    "legacy iptables rules are loaded and can't be read",
+                    remedy: host.program(program) == nil ? host.install("iptables") : nil)
             }
             let lines = output.text.split(whereSeparator: \.isNewline)
-            guard lines.contains("-P FORWARD DROP"), !lines.contains(where: { $0.contains(" ursa") }) else { return nil }
+            guard lines.contains("-P FORWARD DROP"), !lines.contains(where: { $0.contains(" ursa") }) else {
+                return nil
+            }
             let rule = { (side: String) in "\(program) -I FORWARD \(side) ursa-+ -j ACCEPT" }
-            let message = "chain FORWARD of \(program) (policy DROP) drops forwarded traffic: machines don't reach the outside"
+            let message =
+                "chain FORWARD of \(program) (policy DROP) drops forwarded traffic: machines don't reach the outside"
             let remedy = host.command("sh", "-c", "\(rule("-i")) && \(rule("-o"))")
             return program == "iptables-legacy" ? problem(message, remedy: remedy) : warning(message, remedy: remedy)
         }

@@ -17,7 +17,9 @@ struct ForwardingCheck: Check {
             }
         } else {
             findings.append(
-                note("\(closed.joined(separator: " and ")) off: ursa switches it on with the first NAT network and back off after the last"))
+                note(
+                    "\(closed.joined(separator: " and ")) off: ursa switches it on with the first NAT network and back off after the last"
+                ))
         }
         return findings
     }

@@ -26,7 +26,8 @@ struct KVMDeviceCheck: Check {
         let module = virtualization.module
         switch host.module(module) {
         case .absent:
-            return warning("no /dev/kvm, and the kernel \(host.kernelRelease) has no module \(module): machines are emulated")
+            return warning(
+                "no /dev/kvm, and the kernel \(host.kernelRelease) has no module \(module): machines are emulated")
         case .loaded, .builtIn:
             return problem(
                 "no /dev/kvm although \(module) is loaded (a container without the device?)",
@@ -39,7 +40,9 @@ struct KVMDeviceCheck: Check {
     private func refused(_ host: HostFacts, mode: UInt32, group: String) -> Finding {
         let account = host.account
         let rights = "mode 0\(String(mode, radix: 8)), group \(group)"
-        if account.uid == 0 { return problem("root may not open /dev/kvm (\(rights)): a container's device rule forbids it") }
+        if account.uid == 0 {
+            return problem("root may not open /dev/kvm (\(rights)): a container's device rule forbids it")
+        }
         let groupMayUse = mode & 0o060 == 0o060 && group != "root"
         guard groupMayUse, let entry = host.group(named: group) else {
             return problem(
@@ -47,7 +50,9 @@ struct KVMDeviceCheck: Check {
                 remedy: host.command("setfacl", "-m", "u:\(account.name):rw", "/dev/kvm"))
         }
         if entry.members.contains(account.name), !account.groups.contains(entry.gid) {
-            return problem("\(account.name) is in the group \(group) since after this login", remedy: "newgrp \(HostFacts.quoted(group))")
+            return problem(
+                "\(account.name) is in the group \(group) since after this login",
+                remedy: "newgrp \(HostFacts.quoted(group))")
         }
         return problem(
             "\(account.name) may not open /dev/kvm (\(rights)); log in again after the command",

@@ -13,7 +13,9 @@ struct KernelModulesCheck: Check {
 
     func examine(_ host: HostFacts) -> [Finding] {
         var wanted = KernelModulesCheck.needed
-        if let module = host.processor.virtualization?.module { wanted.append((module, "hardware virtualization", false)) }
+        if let module = host.processor.virtualization?.module {
+            wanted.append((module, "hardware virtualization", false))
+        }
         let loadable = host.exists("/proc/modules")
         if loadable, !host.kernelRelease.isEmpty, !host.exists(host.modulesFolder) {
             return [
@@ -25,17 +27,23 @@ struct KernelModulesCheck: Check {
         }
         var findings: [Finding] = []
         var present: [String] = []
+        var untold: [String] = []
         for module in wanted {
             switch host.module(module.name) {
             case .loaded, .builtIn: present.append(module.name)
             case .available: present.append("\(module.name) (loaded when needed)")
-            case .unknown: present.append("\(module.name) (unknown)")
+            case .unknown: untold.append(module.name)
             case .absent:
                 let message = "the kernel \(host.kernelRelease) has no module \(module.name): \(module.purpose)"
                 findings.append(module.isVital ? problem(message) : note(message))
             }
         }
         if !present.isEmpty { findings.append(ok(present.joined(separator: ", "))) }
+        if !untold.isEmpty {
+            findings.append(
+                note("this kernel does not tell whether it has \(untold.joined(separator: ", ")); their first use will")
+            )
+        }
         return findings
     }
 }

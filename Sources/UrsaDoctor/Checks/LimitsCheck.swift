@@ -8,11 +8,16 @@ struct LimitsCheck: Check {
         if let files, files.hard < 4096 {
             findings.append(warning("at most \(files.hard) open files for a process: too few for many machines"))
         }
-        if let locked = LimitsCheck.limit("Max locked memory", host.lines("/proc/self/limits")), locked.hard < 64 << 20 {
-            findings.append(note("at most \(locked.hard >> 10) KiB of locked memory: no device can be passed to a machine"))
+        if let locked = LimitsCheck.limit("Max locked memory", host.lines("/proc/self/limits")), locked.hard < 64 << 20
+        {
+            findings.append(
+                note("at most \(locked.hard >> 10) KiB of locked memory: no device can be passed to a machine"))
         }
-        if findings.isEmpty, let files { findings.append(ok("\(LimitsCheck.words(files.hard)) open files")) }
-        return findings
+        guard findings.isEmpty else { return findings }
+        return [
+            files.map { ok("\(LimitsCheck.words($0.hard)) open files") }
+                ?? note("the limits of this process are unknown")
+        ]
     }
 
     private static func words(_ value: UInt64) -> String { value == .max ? "any number of" : "\(value)" }

@@ -5,7 +5,9 @@ struct ProcessorCheck: Check {
     func examine(_ host: HostFacts) -> [Finding] {
         let processor = host.processor
         if let virtualization = processor.virtualization {
-            return [ok("\(virtualization.rawValue)\(processor.isVirtual ? ", nested: this host is a virtual machine" : "")")]
+            return [
+                ok("\(virtualization.rawValue)\(processor.isVirtual ? ", nested: this host is a virtual machine" : "")")
+            ]
         }
         if processor.isVirtual {
             let maker = host.peek("/sys/class/dmi/id/sys_vendor").map { " (\($0))" } ?? ""

@@ -10,14 +10,22 @@ struct ResolverCheck: Check {
         let outside = servers.filter { !$0.hasPrefix("127.") && $0 != "::1" }
         if !outside.isEmpty { return [ok("names of the outside by \(outside.joined(separator: ", "))")] }
         let stub = servers[0]
-        let behind = ResolverCheck.servers(host.lines("/run/systemd/resolve/resolv.conf")).filter { !$0.hasPrefix("127.") }
+        let behind = ResolverCheck.servers(host.lines("/run/systemd/resolve/resolv.conf")).filter {
+            !$0.hasPrefix("127.")
+        }
         if !behind.isEmpty {
-            return [ok("the stub \(stub) of systemd-resolved; machines are sent to \(behind.joined(separator: ", ")) behind it")]
+            return [
+                ok(
+                    "the stub \(stub) of systemd-resolved; machines are sent to \(behind.joined(separator: ", ")) behind it"
+                )
+            ]
         }
         let isServed = ["udp", "udp6"].contains { table in
             host.boundSockets(table).contains { $0.port == 53 && ($0.isWildcard || $0.isLoopback) }
         }
-        if isServed { return [note("the resolver \(stub) serves this host only; machines reach it through their network's DNS")] }
+        if isServed {
+            return [note("the resolver \(stub) serves this host only; machines reach it through their network's DNS")]
+        }
         let unit = host.exists("/lib/systemd/system/systemd-resolved.service") ? "systemd-resolved" : nil
         return [
             warning(

@@ -14,7 +14,11 @@ struct SecurityModuleCheck: Check {
                     : ok("AppArmor, without a profile for the programs that Ursa starts"))
         }
         switch host.peek("/sys/fs/selinux/enforce") {
-        case "1": findings.append(note("SELinux enforces: `ausearch -m AVC -ts recent` shows what it refused, if a machine can't open a file"))
+        case "1":
+            findings.append(
+                note(
+                    "SELinux enforces: `ausearch -m AVC -ts recent` shows what it refused, if a machine can't open a file"
+                ))
         case "0": findings.append(ok("SELinux only logs"))
         default: break
         }

@@ -15,7 +15,8 @@ struct TunDeviceCheck: Check {
                         "no \(device) although the kernel has tun (a container?)",
                         remedy: host.command("mknod", "-m", "666", device, "c", "10", "200"))
                 ]
-            case .absent: return [problem("no \(device), and the kernel has no module tun: machines get user networking only")]
+            case .absent:
+                return [problem("no \(device), and the kernel has no module tun: machines get user networking only")]
             case .available, .unknown:
                 return [problem("no \(device): tun is not loaded", remedy: host.command("modprobe", "tun"))]
             }

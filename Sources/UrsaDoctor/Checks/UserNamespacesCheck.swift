@@ -22,7 +22,8 @@ struct UserNamespacesCheck: Check {
             return [
                 note(
                     "\(account.name) has no range in /etc/subuid: images can't be built without root",
-                    remedy: host.command("usermod", "--add-subuids", "100000-165535", "--add-subgids", "100000-165535", account.name))
+                    remedy: host.command(
+                        "usermod", "--add-subuids", "100000-165535", "--add-subgids", "100000-165535", account.name))
             ]
         }
         return [ok("users may make namespaces")]

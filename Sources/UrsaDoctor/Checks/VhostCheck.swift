@@ -12,6 +12,10 @@ struct VhostCheck: Check {
         }
         let state = host.module("vhost_net")
         let remedy = state == .available ? host.command("modprobe", "vhost_net") : nil
-        return [note("no \(device): network cards are served by QEMU itself, which costs more processor time", remedy: remedy)]
+        return [
+            note(
+                "no \(device): network cards are served by QEMU itself, which costs more processor time", remedy: remedy
+            )
+        ]
     }
 }

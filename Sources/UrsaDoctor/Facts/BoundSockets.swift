@@ -24,7 +24,8 @@ extension HostFacts {
             guard local.count == 2, let port = UInt16(local[1], radix: 16), port > 0, let inode = UInt64(fields[9])
             else { return nil }
             // Words of the address are written in the machine's byte order; both of ours are little endian.
-            let isLoopback = local[0].count == 8 ? local[0].hasSuffix("7F") : local[0] == "00000000000000000000000001000000"
+            let isLoopback =
+                local[0].count == 8 ? local[0].hasSuffix("7F") : local[0] == "00000000000000000000000001000000"
             return BoundSocket(
                 isWildcard: local[0].allSatisfy { $0 == "0" }, isLoopback: isLoopback, port: port, inode: inode)
         }

@@ -81,10 +81,10 @@ public struct HostFacts: Sendable {
         return folders.lazy.compactMap { Path.program(path($0) + "/" + name) }.first
     }
 
-    /// What a program prints; nil when it is missing, fails, or takes more than five seconds.
+    /// What a program prints; nil when it is missing, fails, or takes more than 20 seconds.
     func output(_ name: String, _ arguments: [String]) -> Program.Output? {
         guard let path = program(name) else { return nil }
-        return try? Program(path, arguments).run(seconds: 5, limit: 16 << 20)
+        return try? Program(path, arguments).run(seconds: 20, limit: 16 << 20)
     }
 
     // MARK: - Remedies

@@ -26,6 +26,9 @@ extension HostFacts {
         if lines("/proc/modules").contains(where: { $0.hasPrefix(name + " ") }) { return .loaded }
         // /sys/module also lists built-in modules, but only those with parameters.
         if exists("/sys/module/" + name) { return .builtIn }
+        // Drivers of a character device show it in /proc/misc, as `200 tun` or `238 vhost-net`.
+        let device = String(name.map { $0 == "_" ? "-" : $0 })
+        if lines("/proc/misc").contains(where: { $0.hasSuffix(" " + device) }) { return .builtIn }
         guard let dependencies = peek(modulesFolder + "/modules.dep") else { return .unknown }
         let builtIn = peek(modulesFolder + "/modules.builtin") ?? ""
         if HostFacts.list(builtIn, names: name) { return .builtIn }

@@ -6,15 +6,16 @@ import UrsaBase
 ///
 /// The device file proves little: a host may emulate guest kernel mode in software (`kvm_pvm` does), where stock kernels
 /// stop at the first instruction that is missing, or take hours. So a guest in long mode, ring 0, with paging and an
-/// interrupt table runs the privileged instructions that every kernel's boot needs, then a counted loop for about a
-/// millisecond. Nested KVM costs tens of microseconds per exit and passes, because the loop makes none.
+/// interrupt table runs the privileged instructions that every kernel's boot needs, then a counted loop long enough to
+/// tell its speed. Nested KVM costs tens of microseconds per exit and passes, because the loop makes none.
 public enum KVMProbe {
     /// Guest kernel code slower than this counts as emulated: software emulation in the kernel reaches 3–10, nested
     /// KVM below an emulated processor (the slowest that is real) over 100.
     static let slowest = 30.0
 
-    /// Judges the device, in about 5 ms where KVM is quick to make a machine; the guest itself gets at most 12 ms. Leaves
-    /// nothing open. The verdict does not change while the host runs with the same modules and rights: cache it.
+    /// Judges the device: 1–10 ms, more only where KVM itself is slow to make a machine or runs below an emulated
+    /// processor. Leaves nothing open. The verdict does not change while the host runs with the same modules and rights:
+    /// cache it.
     public static func run(_ device: String = "/dev/kvm") -> KVMVerdict {
         let kvm: KVM
         do throws(UrsaError) {
@@ -27,10 +28,10 @@ public enum KVMProbe {
             guard version == 12 else { return .unusable(reason: "/dev/kvm speaks version \(version), not 12") }
             guard try kvm.value(of: .userMemory) > 0 else { return .unusable(reason: "KVM has no memory slots") }
             #if arch(x86_64)
-            return try judge(try ProbeGuest(kvm))
+                return try judge(try ProbeGuest(kvm))
             #else
-            _ = try kvm.makeVirtualMachine()
-            return .ok
+                _ = try kvm.makeVirtualMachine()
+                return .ok
             #endif
         } catch {
             return .unusable(reason: words("KVM makes no machine: \(error.message)"))
@@ -63,12 +64,11 @@ public enum KVMProbe {
     }
 
     #if arch(x86_64)
-    private static func judge(_ guest: consuming ProbeGuest) throws(UrsaError) -> KVMVerdict {
-        let deadline = Deadline.after(seconds: 0.012)
-        if let fault = try guest.runPrivilegedInstructions(limit: 0.005) { return .unusable(reason: words(fault)) }
-        let speed = try guest.speed(until: deadline)
-        return speed < slowest ? .slow(millionsPerSecond: speed) : .ok
-    }
+        private static func judge(_ guest: consuming ProbeGuest) throws(UrsaError) -> KVMVerdict {
+            if let fault = try guest.runPrivilegedInstructions() { return .unusable(reason: words(fault)) }
+            let speed = try guest.speed(enough: slowest, until: .after(seconds: 0.3))
+            return speed < slowest ? .slow(millionsPerSecond: speed) : .ok
+        }
     #endif
 
     /// A known culprit among the modules, as further words; never the reason for a verdict.

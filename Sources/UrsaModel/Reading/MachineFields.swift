@@ -1,0 +1,337 @@
+import UrsaBase
+
+/// The keys of a machine.
+enum MachineFields {
+    /// All keys, in the order in which they are written.
+    static let all: [Field<MachineSpec>] = [image, cpus, memory, disk, networks, publish, restart] + running
+
+    private static let image = Field<MachineSpec>(
+        key: "image",
+        about: "Image of the catalogue or the store (`debian:12`), or a file by a path that starts with / or ./",
+        schema: [
+            "type": "string", "minLength": 1, "maxLength": .integer(Int64(Limits.pathLength)),
+            "anyOf": [["pattern": .string(NameRules.imagePattern)], ["pattern": "^\\.{0,2}/.*[^/]$"]],
+        ],
+        option: "IMAGE", otherWords: ["box", "template", "from", "os"], isRequired: true,
+        read: { tree, context, machine in
+            if let text = context.text(tree, "image", example: "debian:12") { machine.image = text }
+        },
+        write: { .string($0.image) })
+
+    private static let cpus = Field<MachineSpec>(
+        key: "cpus", about: "Virtual processors.",
+        schema: integerSchema(Limits.cpus, default: 1),
+        option: "--cpus", otherWords: ["vcpu", "vcpus", "cores", "processors", "smp"],
+        read: { tree, context, machine in
+            if let number = context.integer(tree, "cpus", example: 2) { machine.cpus = number }
+        },
+        write: { .integer(Int64($0.cpus)) })
+
+    private static let memory = Field<MachineSpec>(
+        key: "memory",
+        about: "Memory of the guest: a number with K, M, G or T (powers of 1024), 64M to 16T in whole MiB.",
+        schema: sizeSchema(default: "512M"),
+        option: "--memory", otherWords: ["ram", "mem", "mem_limit"],
+        read: { tree, context, machine in
+            if let size = context.size(tree, "memory", example: "512M") { machine.memory = size }
+        },
+        write: { .string("\($0.memory)") })
+
+    private static let disk = Field<MachineSpec>(
+        key: "disk",
+        about:
+            "Size of the machine's own disk, 1M to 64T in whole MiB, never below the image's; left out: the image's.",
+        schema: sizeSchema(default: nil),
+        option: "--disk", otherWords: ["storage", "disk-size", "size", "hdd"],
+        read: { tree, context, machine in
+            if let size = context.size(tree, "disk", example: "20G") { machine.disk = size }
+        },
+        write: { $0.disk.map { .string("\($0)") } })
+
+    private static let networks = Field<MachineSpec>(
+        key: "networks",
+        about: "Network cards in order: names of networks, or `NAME: { address, mac }`. Left out: one card on the "
+            + "network `default`; an empty list: no card.",
+        schema: [
+            "type": "array", "maxItems": .integer(Int64(Limits.cards)),
+            "items": [
+                "anyOf": [
+                    ["$ref": "#/$defs/networkName"],
+                    [
+                        "type": "object", "minProperties": 1, "maxProperties": 1,
+                        "propertyNames": ["$ref": "#/$defs/networkName"],
+                        "additionalProperties": ["anyOf": [["type": "null"], ["$ref": "#/$defs/card"]]],
+                    ],
+                ]
+            ],
+        ],
+        option: "--network", otherWords: ["network", "nics", "nic", "interfaces", "nets"],
+        read: { tree, context, machine in CardFields.readList(tree, &context, &machine) },
+        write: { .array($0.networks.map(CardFields.write)) })
+
+    private static let publish = Field<MachineSpec>(
+        key: "publish",
+        about: "Ports of the host that lead into the machine: `[HOSTADDRESS:]HOSTPORT:GUESTPORT[/tcp|/udp]`.",
+        schema: [
+            "type": "array", "maxItems": .integer(Int64(Limits.publishedPorts)),
+            "items": [
+                "type": "string",
+                "pattern":
+                    "^(([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]):)?[0-9]{1,5}:[0-9]{1,5}(/(tcp|udp))?$",
+            ],
+            "examples": [["8080:80", "127.0.0.1:5353:53/udp"]],
+        ],
+        option: "--publish", otherWords: ["ports", "port", "forward", "expose"],
+        read: { tree, context, machine in
+            guard let items = context.list(tree, "publish", example: "[\"8080:80\"]") else { return }
+            for item in items {
+                guard let text = context.word(item, "publish", example: "[\"8080:80\"]") else { continue }
+                do throws(UrsaError) {
+                    let port = try PublishSpec(parsing: text)
+                    context.note(item: machine.publish.count, item.place)
+                    machine.publish.append(port)
+                } catch {
+                    context.fault(item.place, error)
+                }
+            }
+        },
+        write: { .array($0.publish.map { .string("\($0)") }) })
+
+    private static let restart = Field<MachineSpec>(
+        key: "restart",
+        about: "What happens when the machine ends by itself: `no`, `on-failure` (a crash or a panic), `on-failure:N` "
+            + "(at most N times in a row) or `always`.",
+        schema: ["type": "string", "pattern": "^(no|always|on-failure(:[1-9][0-9]{0,6})?)$", "default": "no"],
+        option: "--restart", otherWords: ["restart-policy", "autorestart"],
+        read: { tree, context, machine in
+            guard let word = context.word(tree, "restart", example: "on-failure") else { return }
+            do throws(UrsaError) { machine.restart = try RestartPolicy(parsing: word) } catch {
+                context.fault(tree.place, error)
+            }
+        },
+        write: { .string("\($0.restart)") })
+
+    private static let running: [Field<MachineSpec>] = [
+        Field(
+            key: "engine", about: "What runs the machine: `auto` takes the best one that the host has.",
+            schema: choiceSchema(EngineChoice.auto),
+            option: "--engine", otherWords: ["hypervisor", "driver", "provider"],
+            read: { tree, context, machine in
+                if let choice: EngineChoice = context.choice(tree, "engine") { machine.engine = choice }
+            },
+            write: { .string($0.engine.rawValue) }),
+        Field(
+            key: "accelerator",
+            about: "How guest code is executed: `auto` takes KVM where it can run stock kernels, else emulation.",
+            schema: choiceSchema(AcceleratorChoice.auto),
+            option: "--accelerator", otherWords: ["accel", "kvm"],
+            read: { tree, context, machine in
+                if let choice: AcceleratorChoice = context.choice(tree, "accelerator") { machine.accelerator = choice }
+            },
+            write: { .string($0.accelerator.rawValue) }),
+        Field(
+            key: "stop-timeout",
+            about: "Time from the power button to the kill: seconds, or a number with s, m or h; 1s to 1h.",
+            schema: [
+                "type": ["integer", "string"], "minimum": .integer(Int64(Limits.stopTimeout.lowerBound)),
+                "maximum": .integer(Int64(Limits.stopTimeout.upperBound)), "pattern": "^[0-9]{1,9}[smh]?$",
+                "default": 30,
+            ],
+            option: "--stop-timeout", otherWords: ["timeout", "stop-grace-period", "stop_grace_period", "grace"],
+            read: { tree, context, machine in
+                guard let word = context.word(tree, "stop-timeout", example: "30s") else { return }
+                do throws(UrsaError) { machine.stopTimeout = try Seconds(parsing: word).count } catch {
+                    context.fault(tree.place, error)
+                }
+            },
+            write: { .integer(Int64($0.stopTimeout)) }),
+        Field(
+            key: "ready-port",
+            about:
+                "TCP port of the guest that must accept connections before the machine counts as reachable; left out: the image's.",
+            schema: ["type": "integer", "minimum": 1, "maximum": 65535],
+            option: "--ready-port", otherWords: ["healthcheck", "health", "wait-port"],
+            read: { tree, context, machine in
+                guard let number = context.integer(tree, "ready-port", example: 22) else { return }
+                guard let port = UInt16(exactly: number), port > 0 else {
+                    context.fault(tree.place, "there is no port \(number)", remedy: "ports are 1 to 65535")
+                    return
+                }
+                machine.readyPort = port
+            },
+            write: { $0.readyPort.map { .integer(Int64($0)) } }),
+        Field(
+            key: "kernel-arguments",
+            about: "Text appended to the kernel command line, for images that are booted by their kernel.",
+            schema: [
+                "type": "string", "minLength": 1, "maxLength": .integer(Int64(Limits.kernelArgumentsLength)),
+                "pattern": "^[ -~]*[!-~][ -~]*$",
+            ],
+            option: "--kernel-arguments", otherWords: ["append", "cmdline", "kernel-args", "kernel-cmdline", "kargs"],
+            read: { tree, context, machine in
+                if let text = context.text(tree, "kernel-arguments", example: "\"quiet\"") {
+                    machine.kernelArguments = text.trimmed
+                }
+            },
+            write: { $0.kernelArguments.map { .string($0) } }),
+        Field(
+            key: "ssh-keys", about: "OpenSSH public keys that may log in, besides Ursa's own: the lines of .pub files.",
+            schema: [
+                "type": "array", "maxItems": .integer(Int64(Limits.sshKeys)),
+                "items": [
+                    "type": "string", "maxLength": .integer(Int64(Limits.sshKeyLength)),
+                    "pattern": .string("^(\(SSHKeyRule.types.joined(separator: "|"))) +[A-Za-z0-9+/]+={0,2}( .*)?$"),
+                ],
+            ],
+            option: "--ssh-key", otherWords: ["ssh-key", "authorized-keys", "ssh-authorized-keys", "keys"],
+            read: { tree, context, machine in
+                guard let items = context.list(tree, "ssh-keys", example: "[\"ssh-ed25519 AAAA… name\"]") else {
+                    return
+                }
+                for item in items {
+                    guard let key = context.text(item, "ssh-keys", example: "[\"ssh-ed25519 AAAA… name\"]") else {
+                        continue
+                    }
+                    context.note(item: machine.sshKeys.count, item.place)
+                    machine.sshKeys.append(key.trimmed)
+                }
+            },
+            write: { $0.sshKeys.isEmpty ? nil : .array($0.sshKeys.map { .string($0) }) }),
+    ]
+
+    private static func integerSchema(_ range: ClosedRange<Int>, default value: Int) -> JSON {
+        [
+            "type": "integer", "minimum": .integer(Int64(range.lowerBound)),
+            "maximum": .integer(Int64(range.upperBound)),
+            "default": .integer(Int64(value)),
+        ]
+    }
+
+    private static func sizeSchema(default value: String?) -> JSON {
+        .record([
+            "type": ["string", "integer"], "pattern": "^[0-9]+ *([KMGTkmgt]([Ii]?[Bb])?|[Bb])?$",
+            "default": value.map { .string($0) },
+        ])
+    }
+
+    static func choiceSchema<T: RawRepresentable & CaseIterable>(_ value: T) -> JSON where T.RawValue == String {
+        ["enum": .array(T.allCases.map { .string($0.rawValue) }), "default": .string(value.rawValue)]
+    }
+}
+
+extension ReadContext {
+    /// A number of bytes.
+    mutating func size(_ tree: YAMLTree, _ key: String, example: String) -> ByteCount? {
+        guard let word = word(tree, key, example: example) else { return nil }
+        if let size = ByteCount(word) { return size }
+        fault(
+            tree.place, "`\(key)` can't be \(shown(word))",
+            remedy: "write a whole number with K, M, G or T, for example `\(key): \(example)`")
+        return nil
+    }
+}
+
+/// The network cards of a machine.
+enum CardFields {
+    /// The keys of a card.
+    static let all: [Field<NICSpec>] = [
+        Field(
+            key: "address",
+            about: "IPv4 address in the network's subnet; left out: a free one, kept for the machine's life.",
+            schema: ["type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}$"],
+            otherWords: ["ip", "ipv4", "ipv4_address", "addr"],
+            read: { tree, context, card in
+                guard let word = context.word(tree, "address", example: "10.77.0.20") else { return }
+                if let address = IPv4Address(word) {
+                    card.address = address
+                } else {
+                    context.fault(
+                        tree.place, "\(shown(word)) is no IPv4 address",
+                        remedy: word.contains("/")
+                            ? "write it without the prefix length" : "for example `address: 10.77.0.20`")
+                }
+            },
+            write: { $0.address.map { .string("\($0)") } }),
+        Field(
+            key: "mac", about: "Ethernet address; left out: one derived from the machine's identity.",
+            schema: ["type": "string", "pattern": "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"],
+            otherWords: ["mac-address", "mac_address", "hwaddr", "ethernet"],
+            read: { tree, context, card in
+                guard let word = context.word(tree, "mac", example: "52:54:00:12:34:56") else { return }
+                if let mac = MACAddress(word) {
+                    card.mac = mac
+                } else {
+                    context.fault(
+                        tree.place, "\(shown(word)) is no Ethernet address",
+                        remedy: "for example `mac: 52:54:00:12:34:56`")
+                }
+            },
+            write: { $0.mac.map { .string("\($0)") } }),
+    ]
+
+    /// Reads the list of a machine's cards.
+    static func readList(_ tree: YAMLTree, _ context: inout ReadContext, _ machine: inout MachineSpec) {
+        if case .scalar(let scalar) = tree, scalar.meaning != .null {
+            context.fault(
+                tree.place, "`networks` wants a list, not \(tree.kind)",
+                remedy: "write `networks: [\(printable(scalar.text))]`")
+            return
+        }
+        guard let items = context.list(tree, "networks", example: "[lab]") else { return }
+        let whole = context.path
+        for item in items {
+            context.path = whole
+            context.note(item: machine.networks.count, item.place)
+            guard let card = read(item, whole?.with("networks", item: machine.networks.count), &context) else {
+                continue
+            }
+            machine.networks.append(card)
+        }
+    }
+
+    private static func printable(_ text: String) -> String {
+        text.utf8.count <= 64 && !text.unicodeScalars.contains(where: isHarmful) ? text : "lab"
+    }
+
+    private static func read(_ item: YAMLTree, _ path: SpecPath?, _ context: inout ReadContext) -> NICSpec? {
+        switch item {
+        case .scalar(let scalar):
+            guard scalar.meaning != .null else {
+                context.fault(item.place, "a network card names no network", remedy: "for example `networks: [lab]`")
+                return nil
+            }
+            return NICSpec(network: scalar.text)
+        case .list:
+            context.fault(
+                item.place, "a network card is a name or a map, not a list", remedy: "for example `networks: [lab]`")
+            return nil
+        case .map(let pairs, let place):
+            guard let pair = pairs.first, pairs.count == 1 else {
+                let isOption = pairs.contains { pair in all.contains { $0.key == pair.key.text } }
+                let remedy =
+                    isOption
+                    ? "indent the options below the network's name: `- lab: { address: 10.77.0.20 }`"
+                    : "for example `networks: [{ lab: { address: 10.77.0.20 } }, other]`"
+                context.fault(place, "a network card names exactly one network, not \(pairs.count)", remedy: remedy)
+                return nil
+            }
+            var card = NICSpec(network: pair.key.text)
+            if pair.value.isNull { return card }
+            guard case .map(let options, let place) = pair.value else {
+                context.fault(
+                    pair.value.place, "the options of a network card are a map, not \(pair.value.kind)",
+                    remedy: "for example `{ lab: { address: 10.77.0.20 } }`")
+                return nil
+            }
+            context.path = path
+            context.read(options, at: place, all, of: "a network card", into: &card)
+            return card
+        }
+    }
+
+    /// A card as it stands in a machine's list.
+    static func write(_ card: NICSpec) -> JSON {
+        let options = all.write(card)
+        return options.isEmpty ? .string(card.network) : .object([JSON.Member(card.network, .object(options))])
+    }
+}

@@ -1,0 +1,104 @@
+import UrsaBase
+
+extension NetworkSpec {
+    /// Name of the network that machines are on when they say nothing about networks.
+    public static let defaultName = "default"
+    /// The network that is meant when a machine uses `default` and nobody defined it.
+    public static var implied: NetworkSpec { NetworkSpec(name: defaultName) }
+
+    /// IPv4 ranges that can't be a network of machines: their addresses mean something else (RFC 6890).
+    static let specialRanges: [(range: IPv4Network, meaning: String)] = [
+        (IPv4Network(IPv4Address(0), prefix: 8), "“this host”"),
+        (IPv4Network(IPv4Address(127 << 24), prefix: 8), "loopback"),
+        (IPv4Network(IPv4Address(0xa9fe_0000), prefix: 16), "link-local addresses"),
+        (IPv4Network(IPv4Address(0xe000_0000), prefix: 4), "multicast"),
+        (IPv4Network(IPv4Address(0xf000_0000), prefix: 4), "nothing (reserved)"),
+    ]
+
+    /// IPv6 ranges that can't be a network of machines (RFC 6890, RFC 4291).
+    static let specialRanges6: [(range: IPv6Network, meaning: String)] = [
+        (IPv6Network(IPv6Address(high: 0, low: 0), prefix: 8), "loopback and mapped addresses"),
+        (IPv6Network(IPv6Address(high: 0xfe80 << 48, low: 0), prefix: 10), "link-local addresses"),
+        (IPv6Network(IPv6Address(high: 0xff00 << 48, low: 0), prefix: 8), "multicast"),
+    ]
+
+    /// The rules that need nothing but the network itself.
+    func findings(_ path: SpecPath) -> [Finding] {
+        var findings: [Finding] = []
+        if let fault = NameRules.fault(name, what: "network", length: Limits.networkNameLength) {
+            findings.append(Finding(path: path, message: fault.message, remedy: fault.remedy))
+        }
+        if let subnet {
+            if let special = NetworkSpec.specialRanges.first(where: { $0.range.overlaps(subnet) }), subnet.prefix >= 8 {
+                findings.append(
+                    Finding(
+                        path: path.with("subnet"),
+                        message: "the subnet \(subnet) lies in \(special.range), which stands for \(special.meaning)",
+                        remedy: "take one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, or leave it out"))
+            } else if !Limits.subnetPrefix.contains(subnet.prefix) {
+                findings.append(
+                    Finding(
+                        path: path.with("subnet"),
+                        message: "the subnet \(subnet) is too \(subnet.prefix < 8 ? "large" : "small")",
+                        remedy: "prefixes are /\(Limits.subnetPrefix.lowerBound) to /\(Limits.subnetPrefix.upperBound)")
+                )
+            }
+        }
+        if let subnet6 {
+            if subnet6.prefix != 64 {
+                findings.append(
+                    Finding(
+                        path: path.with("subnet6"), message: "the IPv6 subnet \(subnet6) is not a /64",
+                        remedy: "machines make their own addresses in a /64 (RFC 4862)"))
+            }
+            if let special = NetworkSpec.specialRanges6.first(where: { $0.range.overlaps(subnet6) }) {
+                findings.append(
+                    Finding(
+                        path: path.with("subnet6"),
+                        message:
+                            "the IPv6 subnet \(subnet6) lies in \(special.range), which stands for \(special.meaning)",
+                        remedy: "take one of fd00::/8, or leave it out"))
+            }
+            if !ipv6 {
+                findings.append(
+                    Finding(
+                        path: path.with("subnet6"), looksAt: [path.with("ipv6")],
+                        message: "the network has an IPv6 subnet but `ipv6: false`",
+                        remedy: "remove one of the two"))
+            }
+        }
+        if !Limits.mtu.contains(mtu) {
+            findings.append(
+                Finding(
+                    path: path.with("mtu"), message: "an MTU of \(mtu) can't be",
+                    remedy: "it is \(Limits.mtu.lowerBound) to \(Limits.mtu.upperBound) bytes"))
+        }
+        return findings
+    }
+
+    /// What is wrong with a machine's wish for an address in this network, nil when nothing is.
+    func addressFault(_ address: IPv4Address) -> (message: String, remedy: String?)? {
+        guard let subnet else {
+            return (
+                "the address \(address) needs a network whose subnet is said",
+                "give the network \(shown(name)) a subnet, for example `subnet: 10.77.0.0/24`"
+            )
+        }
+        let last = subnet.broadcast.value
+        guard subnet.contains(address) else {
+            return ("the address \(address) is not in the subnet \(subnet) of the network \(shown(name))", usable)
+        }
+        switch address.value {
+        case subnet.address.value: return ("\(address) is the address of the network \(shown(name)) itself", usable)
+        case last: return ("\(address) is the broadcast address of the network \(shown(name))", usable)
+        case subnet.address.value &+ 1: return ("\(address) is the gateway of the network \(shown(name))", usable)
+        case last &- 1: return ("\(address) is the host's end of the network \(shown(name))", usable)
+        default: return nil
+        }
+    }
+
+    private var usable: String? {
+        guard let subnet, subnet.prefix <= Limits.subnetPrefix.upperBound else { return nil }
+        return "free for machines are \(subnet[2]) to \(IPv4Address(subnet.broadcast.value - 2))"
+    }
+}
