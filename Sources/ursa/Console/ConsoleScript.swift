@@ -34,7 +34,7 @@ struct ConsoleScript {
         } catch {
             let reason = String(describing: error).split(whereSeparator: \.isNewline).joined(separator: " ")
             throw UrsaError(
-                .usage, "'\(pattern)' is no regular expression: \(reason)", place: "--until",
+                .usage, "the pattern is no regular expression: \(reason)", place: "--until",
                 remedy: "escape characters that are meant as they are by a backslash")
         }
     }
@@ -42,8 +42,12 @@ struct ConsoleScript {
     /// Sends the text, then prints output until the pattern matches. Without a pattern: until `seconds` have passed, or,
     /// where they are nil too, only sends.
     ///
+    /// - Parameter show: takes the output.
     /// - Throws: `.timeout` when the pattern did not match in time, `.io` when the machine ended before.
-    func run(_ socket: consuming OwnedFD, name: String, seconds: Double?) throws(UrsaError) {
+    func run(
+        _ socket: consuming OwnedFD, name: String, seconds: Double?,
+        show: ([UInt8]) -> Void = { Screen.write(bytes: $0) }
+    ) throws(UrsaError) {
         try socket.setNonBlocking()
         let limit = pattern != nil ? seconds ?? 120 : seconds
         let deadline = limit.map { Deadline.after(seconds: $0) }
@@ -51,7 +55,9 @@ struct ConsoleScript {
         var seen: [UInt8] = []
         var filter = ControlFilter()
         var buffer = [UInt8](repeating: 0, count: 4096)
-        if let limit, pattern != nil { try ConsoleScript.watch(seconds: limit + 1, name: name) }
+        let isDone = Locked(false)
+        defer { isDone.withLock { $0 = true } }
+        if let limit, pattern != nil { try ConsoleScript.watch(seconds: limit, name: name, isDone: isDone) }
         while true {
             if pending.isEmpty, limit == nil { return }
             var waiting = pollfd(
@@ -65,7 +71,7 @@ struct ConsoleScript {
                 let count = read(socket.raw, &buffer, buffer.count)
                 if count > 0 {
                     let piece = filter.filter(buffer[0..<count])
-                    Screen.write(bytes: Terminal.isOutput ? piece : Array(buffer[0..<count]))
+                    show(Terminal.isOutput ? piece : Array(buffer[0..<count]))
                     if matches(piece, &seen) { return }
                     // Output may come without a pause; the deadline holds all the same.
                     if let deadline, deadline.isPast { return try end(name, limit) }
@@ -105,11 +111,14 @@ struct ConsoleScript {
     }
 
     /// A pattern that backtracks without end can't be interrupted: the time limit ends the program then.
-    private static func watch(seconds: Double, name: String) throws(UrsaError) {
-        let deadline = Deadline.after(seconds: seconds)
+    private static func watch(seconds: Double, name: String, isDone: Locked<Bool>) throws(UrsaError) {
+        let deadline = Deadline.after(seconds: seconds + 1)
         _ = try OSThread {
-            while !deadline.isPast { pause(milliseconds: UInt32(min(deadline.millisecondsLeft, 10000))) }
-            Screen.fail(late(name, seconds - 1))
+            while !deadline.isPast {
+                pause(milliseconds: UInt32(min(deadline.millisecondsLeft, 1000)))
+                if isDone.withLock({ $0 }) { return }
+            }
+            Screen.fail(late(name, seconds))
             _exit(1)
         }
     }

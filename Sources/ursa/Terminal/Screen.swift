@@ -78,13 +78,21 @@ enum Screen {
                 return
             }
             for single in error.flattened {
-                var lines = single.description.split(whereSeparator: \.isNewline).map(String.init)
-                if lines.isEmpty { lines = ["failed"] }
-                // A remedy may show an example below its line.
-                complain("ursa: " + clipped(printable(lines.removeFirst())))
-                for line in lines.prefix(20) { complain("    " + clipped(printable(line))) }
+                for (index, line) in lines(of: single).enumerated() {
+                    complain((index == 0 ? "ursa: " : "    ") + line)
+                }
             }
         }
+    }
+
+    /// The line of one error, and the lines of an example that its remedy may show.
+    static func lines(of error: UrsaError) -> [String] {
+        var remedy = (error.remedy ?? "").split(whereSeparator: \.isNewline).map { clipped(printable(String($0))) }
+        let message = error.message.split(whereSeparator: \.isNewline).joined(separator: " ")
+        let parts = [message.isEmpty ? "failed" : message, error.place].compactMap { $0 }.map { clipped(printable($0)) }
+        let first = (parts + remedy.prefix(1)).joined(separator: " — ")
+        remedy = Array(remedy.dropFirst().prefix(20))
+        return [first] + remedy
     }
 
     /// Shows how far a piece of work is.
@@ -103,7 +111,7 @@ enum Screen {
 
     /// Endless texts (a ten-thousand-letter name) are shown by their beginning.
     private static func clipped(_ text: String) -> String {
-        text.utf8.count <= 800 ? text : text.prefix(700) + "… (\(text.utf8.count) bytes)"
+        text.utf8.count <= 600 ? text : text.prefix(300) + "… (\(text.utf8.count) bytes)"
     }
 }
 

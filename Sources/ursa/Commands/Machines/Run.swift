@@ -155,7 +155,12 @@ struct Run: Verb {
         var spec = MachineSpec(name: name ?? GeneratedName.machine(image: image, taken: []), image: image)
         if let cpus { errors.set(&spec.cpus, Int(cpus), cpus, "--cpus", "give a whole number such as 2") }
         if let memory { errors.set(&spec.memory, ByteCount(memory), memory, "--memory", "give a size such as 512M") }
-        if let disk { errors.set(&spec.disk, ByteCount(disk), disk, "--disk", "give a size such as 8G") }
+        if let disk {
+            // Not as an optional: nil would be a value, too.
+            var size = ByteCount(0)
+            errors.set(&size, ByteCount(disk), disk, "--disk", "give a size such as 8G")
+            spec.disk = size
+        }
         if let stopTimeout {
             errors.set(&spec.stopTimeout, Int(stopTimeout), stopTimeout, "--stop-timeout", "give whole seconds")
         }
