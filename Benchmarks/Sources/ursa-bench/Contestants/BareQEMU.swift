@@ -10,8 +10,10 @@ struct BareQEMU {
     let initrd: String
     let commandLine: String
 
-    /// What the tiny image's init prints on the serial console when its HTTP server listens.
-    static let readyMarker = Environment.value("URSA_BENCH_READY_MARKER") ?? "ursa-tiny: ready"
+    let card: String
+
+    /// What the tiny image's init prints on the serial console when every card has an address and its page answers.
+    static let readyMarker = "ursa: ready"
 
     /// Copies what matters from a running engine of Ursa's.
     init(like engine: RunningProcess) throws(UrsaError) {
@@ -36,6 +38,13 @@ struct BareQEMU {
             if let value { arguments += [name, value] }
         }
         self.arguments = arguments
+        self.card = Self.cardModel(in: theirs)
+    }
+
+    /// The driver of its network card; the machine type decides which bus it is on. No boot ROM: nothing boots by it.
+    private static func cardModel(in arguments: [String]) -> String {
+        for argument in arguments where argument.contains("virtio-net-device") { return "virtio-net-device" }
+        return "virtio-net-pci,romfile="
     }
 
     /// A path of another process, which may be one of its open descriptors.
@@ -72,7 +81,7 @@ private final class BareGuest {
             machine.arguments + [
                 "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot", "-kernel", machine.kernel,
                 "-initrd", machine.initrd, "-append", machine.commandLine,
-                "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0",
+                "-netdev", "user,id=net0", "-device", "\(machine.card),netdev=net0",
             ])
         let output = try makePipe()
         program.descriptors[1] = output.write.raw

@@ -10,12 +10,12 @@ enum BootFamily: Family {
         bench.note("boot: a first run of each, not counted")
         try bench.ursa("up", "-f", one, "--wait")
         let bare = try TinyMachines.bareEquivalent()
-        try bench.ursa("down", "-f", one)
+        try bench.ursa("down", "-f", one, "--rm", "--kill")
         _ = try bare.boot(1)
 
         func up(_ file: String) throws(UrsaError) -> Double {
             let time = try milliseconds { () throws(UrsaError) in try bench.ursa("up", "-f", file, "--wait") }
-            try bench.ursa("down", "-f", file)
+            try bench.ursa("down", "-f", file, "--rm", "--kill")
             return time
         }
         var oneOurs = Series()

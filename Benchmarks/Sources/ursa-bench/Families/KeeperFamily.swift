@@ -30,7 +30,7 @@ enum KeeperFamily: Family {
             proportional.peer.add(daemon.mebibytes("Pss", of: "smaps_rollup") ?? 0)
         }
         try libvirt.virsh("destroy", "k")
-        try bench.ursa("down", "-f", file)
+        try bench.ursa("down", "-f", file, "--rm", "--kill")
         return [
             Figure(
                 name: "keeper.resident", meaning: "resident memory of one keeper; of libvirtd",

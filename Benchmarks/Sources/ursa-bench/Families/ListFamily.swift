@@ -44,7 +44,7 @@ enum ListFamily: Family {
                 try milliseconds { () throws(UrsaError) in try libvirt.virsh("uri") }
             })
         for name in ["m1", "m2"] { try libvirt.virsh("destroy", name) }
-        try bench.ursa("down", "-f", running)
+        try bench.ursa("down", "-f", running, "--rm", "--kill")
         for index in 3...machines { try bench.ursa("rm", "--force", "m\(index)") }
         return [
             Figure(

@@ -56,8 +56,8 @@ enum StartFamily: Family {
             ours: { () throws(UrsaError) in try ours("wired") },
             peer: { () throws(UrsaError) in try peer("wired", definitions.wired) })
         try libvirt.virsh("net-destroy", network)
-        try bench.ursa("down", "-f", alone)
-        try bench.ursa("down", "-f", wired)
+        try bench.ursa("down", "-f", alone, "--rm", "--kill")
+        try bench.ursa("down", "-f", wired, "--rm", "--kill")
         return [
             Figure(
                 name: "start.machine", meaning: "`ursa start` until the engine runs; `virsh define` + `virsh start`",
