@@ -89,6 +89,11 @@ struct Ruleset: Sendable, Hashable {
         typealias Rule = String
     }
 
+    /// The sum of use counts that every table of ours has.
+    static let smallestUse = chains.reduce(0) { sum, chain in
+        sum + chain.rules.count + chain.rules.filter { $0.jumpTarget != nil }.count
+    }
+
     private static let chains: [Chain] = [
         // The stems accept packets for 127.0.0.0/8 (route_localnet), because answers to the host's own connections to
         // its published ports become such; from a guest nothing else may.

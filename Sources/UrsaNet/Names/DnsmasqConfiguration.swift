@@ -35,8 +35,9 @@ struct DnsmasqConfiguration: Sendable, Hashable {
             "host-record=gateway.\(wish.domain),\([wish.gateway.description, wish.gateway6?.description].joined)",
             // Loops through the host's resolver, queries without a dot and for private addresses end here.
             "dns-loop-detect", "domain-needed", "bogus-priv",
-            // Only on the bridge; it is bound again when the bridge comes back.
-            "interface=\(BridgeName.bridge)", "except-interface=lo", "bind-dynamic",
+            // Only on the bridge (bound again when the bridge comes back), and names for the host too.
+            "interface=\(BridgeName.bridge)", "interface=\(BridgeName.stem)", "no-dhcp-interface=\(BridgeName.stem)",
+            "except-interface=lo", "bind-dynamic",
             // Known machines only, under the names given here and not those they claim. No lease file: every lease is
             // fixed, so there is nothing to remember.
             "dhcp-range=\(wish.subnet.address),static,\(wish.subnet.netmask),12h", "dhcp-hostsdir=\(folder)/leases",
