@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -158,6 +159,13 @@ int32_t clinux_unblock_signals(void) {
 
 int32_t clinux_unshare_network(void) { return RESULT(unshare(CLONE_NEWNET)); }
 int32_t clinux_setns_network(int32_t fd) { return RESULT(setns(fd, CLONE_NEWNET)); }
+int32_t clinux_unshare_host(void) {
+    // A mount namespace of its own needs a working directory of its own (CLONE_FS) in a process with threads.
+    if (unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWNET) < 0) return -errno;
+    if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return -errno;
+    if (mkdir("/run/netns", 0755) < 0 && errno != EEXIST) return -errno;
+    return RESULT(mount("netns", "/run/netns", "tmpfs", 0, "mode=0755"));
+}
 int32_t clinux_bind_mount(const char *source, const char *target) {
     return RESULT(mount(source, target, "none", MS_BIND, NULL));
 }
