@@ -59,6 +59,9 @@ int32_t clinux_set_child_subreaper(void);
 // Goes on in a child of its own session while the calling process ends with status 0 (fork, setsid), so that whoever
 // started the program can reap it at once. Only for a process with a single thread.
 int32_t clinux_detach(void);
+// Gives free heap and the program's own read-only pages back to the kernel; those still needed come back from the page
+// cache. For a small process that waits for long after a busy start.
+int32_t clinux_give_back_memory(void);
 int32_t clinux_set_process_name(const char *name);
 int32_t clinux_ignore_sigpipe(void);
 // Blocks the signals and returns a signalfd (cloexec, nonblocking) that reports them.

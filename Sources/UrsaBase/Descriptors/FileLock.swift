@@ -18,6 +18,12 @@ public struct FileLock: ~Copyable, Sendable {
         fd = opened
     }
 
+    /// Takes over a lock that another process held and handed on as a descriptor.
+    public init(inherited: consuming OwnedFD) { fd = inherited }
+
+    /// The descriptor that carries the lock, to hand to a child: the lock lasts until the last copy is closed.
+    public var descriptor: Int32 { fd.raw }
+
     private init(locked: consuming OwnedFD) { fd = locked }
 
     /// Takes the lock if nobody has it, else returns nil at once.

@@ -21,21 +21,14 @@ public enum Keeper {
         guard Set(taps.keys) == Set(launch.inherited) else {
             throw UrsaError(.bug, "the taps handed over are not those of the launch", place: folder)
         }
-        do {
-            // Under a living keeper the launch must stay as it is. The keeper itself takes the lock for good.
-            guard let lock = try FileLock.attempt(folder + "/" + MachineFiles.lock) else {
-                throw UrsaError(.conflict, "\(launch.name) is running already", place: folder)
-            }
-            if let status = try? MachineStatus.read(folder: folder), status.isAlive {
-                throw UrsaError(
-                    .conflict, "\(launch.name) is running already, without its keeper", place: folder,
-                    remedy: "run `ursa ps`, which gives it a new one")
-            }
-            try File.replace(
-                folder + "/" + KeeperLaunch.fileName, Array((launch.json.pretty + "\n").utf8), durable: false)
-            _ = consume lock
+        let lock = try lock(folder)
+        if let status = try? MachineStatus.read(folder: folder), status.isAlive {
+            throw UrsaError(
+                .conflict, "\(launch.name) is running already, without its keeper", place: folder,
+                remedy: "run `ursa ps`, which gives it a new one")
         }
-        return try run(["--folder", folder], taps, launch.name, keeperProgram, seconds)
+        try File.replace(folder + "/" + KeeperLaunch.fileName, Array((launch.json.pretty + "\n").utf8), durable: false)
+        return try run([], folder, lock, taps, launch.name, keeperProgram, seconds)
     }
 
     /// Gives a machine whose keeper died a new one.
@@ -44,19 +37,30 @@ public enum Keeper {
     public static func adopt(
         folder: String, keeperProgram: String, seconds: Double = 10
     ) throws(UrsaError) -> MachineStatus {
-        try run(["--folder", folder, "--adopt"], [:], Path.name(folder), keeperProgram, seconds)
+        try run(["--adopt"], folder, try lock(folder), [:], Path.name(folder), keeperProgram, seconds)
+    }
+
+    /// The lock that a keeper holds for its life. It is taken here and handed on, so that of two that start the same
+    /// machine at the same moment one is refused before it touches anything.
+    private static func lock(_ folder: String) throws(UrsaError) -> FileLock {
+        guard let lock = try FileLock.attempt(folder + "/" + MachineFiles.lock) else {
+            throw UrsaError(.conflict, "the machine is running already", place: folder)
+        }
+        return lock
     }
 
     private static func run(
-        _ arguments: [String], _ taps: [Int32: Int32], _ name: String, _ program: String, _ seconds: Double
+        _ arguments: [String], _ folder: String, _ lock: consuming FileLock, _ taps: [Int32: Int32], _ name: String,
+        _ program: String, _ seconds: Double
     ) throws(UrsaError) -> MachineStatus {
         let report = try makePipe()
         let reader = report.read
         try reader.setNonBlocking()
-        var keeper = Program(program, arguments + ["--report", "3"])
-        keeper.descriptors = taps.merging([3: report.write.raw]) { tap, _ in tap }
+        var keeper = Program(program, arguments + ["--folder", folder, "--report", "3", "--lock", "4"])
+        keeper.descriptors = taps.merging([3: report.write.raw, 4: lock.descriptor]) { tap, _ in tap }
         let child = try keeper.start()
         close(report.write)
+        _ = consume lock
         let deadline = Deadline.after(seconds: seconds)
         var lines = LineBuffer(limit: 65536)
         var buffer = [UInt8](repeating: 0, count: 4096)

@@ -52,7 +52,7 @@ final class ScrollbackLog {
     var start: UInt64 {
         let memoryStart = end - UInt64(memory.count)
         guard let current = current?.start else { return memoryStart }
-        if let oldest = older?.start, older?.end == current { return oldest }
+        if let oldest = older?.start, older?.end == current { return min(oldest, memoryStart) }
         return min(current, memoryStart)
     }
 
@@ -76,8 +76,17 @@ final class ScrollbackLog {
         if position >= memoryStart {
             return (position, memory[Int(position - memoryStart)...].prefix(ScrollbackLog.readLimit))
         }
-        if let found = older?.read(at: position, limit: ScrollbackLog.readLimit) { return found }
-        if let found = current?.read(at: position, limit: ScrollbackLog.readLimit) { return found }
+        // The earliest of what is left; memory reaches back further than the disk only after trouble with the disk.
+        if let start = older?.start, max(start, position) <= memoryStart,
+            let found = older?.read(at: position, limit: ScrollbackLog.readLimit)
+        {
+            return found
+        }
+        if let start = current?.start, max(start, position) <= memoryStart,
+            let found = current?.read(at: position, limit: ScrollbackLog.readLimit)
+        {
+            return found
+        }
         return (memoryStart, memory[...].prefix(ScrollbackLog.readLimit))
     }
 

@@ -58,7 +58,10 @@ final class EngineRun {
         }
 
         for file in launch.files {
-            hand(try File.open(file.path, (file.isWritable ? O_RDWR : O_RDONLY) | O_NONBLOCK), as: file.fd)
+            // Nonblocking only while it is opened: a FIFO in the file's place must not hold the keeper.
+            let opened = try File.open(file.path, (file.isWritable ? O_RDWR : O_RDONLY) | O_NONBLOCK)
+            try opened.setNonBlocking(false)
+            hand(opened, as: file.fd)
         }
         for number in launch.inherited {
             guard let fd = tap(number) else {

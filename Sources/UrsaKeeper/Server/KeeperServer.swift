@@ -30,19 +30,19 @@ final class KeeperServer {
     private var taps: [Int32: SharedFD] = [:]
     private var signals: SharedFD?
     private var isFinished = false
+    private var memoryTimer: UInt64?
 
     /// A keeper for the machine in `folder`.
     ///
     /// - Parameters:
+    ///   - lock: says that no other keeper lives; held until the end.
     ///   - isAdopting: whether it takes over a living engine.
     ///   - report: where the outcome of the start is told.
-    /// - Throws: `.conflict` when another keeper lives.
-    init(folder: String, isAdopting: Bool, report: StartReport) throws(UrsaError) {
+    init(
+        folder: String, lock: consuming FileLock, isAdopting: Bool, report: StartReport
+    ) throws(UrsaError) {
         self.folder = folder
         self.report = report
-        guard let lock = try FileLock.attempt(folder + "/" + MachineFiles.lock) else {
-            throw UrsaError(.conflict, "this machine has a keeper already", place: folder)
-        }
         self.lock = lock
         launch = try KeeperLaunch.read(folder: folder)
         loop = try EventLoop()
@@ -91,6 +91,7 @@ final class KeeperServer {
         try watch(run)
         record()
         report.give(.success(status.json))
+        giveBackMemory()
         try loop.run()
     }
 
@@ -145,6 +146,15 @@ final class KeeperServer {
         }
     }
 
+    /// Gives memory back when the present work is done.
+    private func giveBackMemory() {
+        guard memoryTimer == nil else { return }
+        memoryTimer = loop.after(seconds: 1) { [weak self] in
+            self?.memoryTimer = nil
+            _ = clinux_give_back_memory()
+        }
+    }
+
     private func watch(_ run: EngineRun) throws(UrsaError) {
         try run.watch(
             messages: { [weak self, weak run] message in
@@ -187,6 +197,8 @@ final class KeeperServer {
             "started", ["pid": .integer(Int64(run.identity.pid)), "restarts": .integer(Int64(status.restarts))])
         report.give(.success(status.json))
         if stop.isAsked { pressPowerButton() }
+        // The start is over; from here on the keeper mostly sleeps and should be small.
+        giveBackMemory()
     }
 
     private func take(_ event: QMPEvent, _ run: EngineRun) {
@@ -373,7 +385,11 @@ final class KeeperServer {
         guard let run else {
             return client.finish(.failure(UrsaError(.conflict, "the machine \(launch.name) is not running now")))
         }
-        run.command(name, arguments, seconds: seconds) { client.finish($0) }
+        run.command(name, arguments, seconds: seconds) { [weak self] result in
+            client.finish(result)
+            // Some answers are as long as the schema (200 KB) and leave a heap of megabytes behind.
+            self?.giveBackMemory()
+        }
     }
 
     private func openConsole(_ request: JSON, _ client: ControlConnection) {
