@@ -10,6 +10,7 @@ enum CommandLineProgram {
     /// - Returns: the exit status: 0 done, 1 failed, 2 wrong usage or spec, 3 not found. A signal ends the program with
     ///   130 without coming back here (see `Signals`).
     static func run(arguments: [String]) -> Int32 {
+        fillStandardDescriptors()
         // A reader that went away (`ursa ps | head`) shows as an error of write(2) and is no failure of ours.
         _ = clinux_ignore_sigpipe()
         // Completion runs at each press of the Tab key: no threads, no signals, nothing but the answer.
@@ -29,6 +30,12 @@ enum CommandLineProgram {
             return report(parserError: error, arguments: arguments)
         }
         return finish(0)
+    }
+
+    /// Puts /dev/null where a standard descriptor is closed: else the next file that is opened would stand there, and our
+    /// messages would be written into it.
+    private static func fillStandardDescriptors() {
+        for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) < 0 { _ = open("/dev/null", O_RDWR) }
     }
 
     /// Whether errors are to be told as JSON, known before anything is parsed.

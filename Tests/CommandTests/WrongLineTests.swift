@@ -61,7 +61,7 @@ private let verbsOnMachines: [WrongLine] = [
     WrongLine(usage, "console", "web", "--until", String(repeating: "[", count: 999)),
     WrongLine(usage, "console", "web", "--send", "\\q"), WrongLine(usage, "console", "web", "--send", "\\x1"),
     WrongLine(usage, "console", "web", "--send", "\\"), WrongLine(usage, "console", "web", "--send", "x", "-r"),
-    WrongLine(usage, "console", "web", "--detach-key", "^"), WrongLine(usage, "console", "web", "--detach-key", "^é"),
+    WrongLine(usage, "console", "web", "--detach-key", "^1"), WrongLine(usage, "console", "web", "--detach-key", "^é"),
     WrongLine(usage, "console", "web", "--detach-key", "ctrl-ab"), WrongLine(usage, "logs"),
     WrongLine(missing, "logs", "nosuch"), WrongLine(either, "logs", "../../../etc/passwd"),
     WrongLine(usage, "logs", "web", "-n", "many"), WrongLine(usage, "logs", "web", "-n", "-3"),
@@ -95,7 +95,7 @@ private let runs: [WrongLine] =
         WrongLine(usage, "run"), WrongLine(either, "run", ""), WrongLine(either, "run", "--", "--name"),
         WrongLine(either, "run", "nosuchimage"), WrongLine(either, "run", "../../etc/passwd"),
         WrongLine(either, "run", "/nosuch.qcow2"), WrongLine(either, "run", long), WrongLine(either, "run", "a:b:c"),
-        WrongLine(either, "run", "tiny\u{1b}[2J"), WrongLine(missing, "run", "tiny", "--network", "nosuch"),
+        WrongLine(either, "run", "tiny\u{1b}[2J"), WrongLine(either, "run", "tiny", "--network", "nosuch"),
         WrongLine(either, "run", "tiny", "--ssh-key", "/nosuch.pub"), WrongLine(either, "run", "tiny", "--ssh-key", ""),
     ]
 
@@ -114,7 +114,7 @@ private let images: [WrongLine] = [
     WrongLine(either, "image", "build", "../../etc"), WrongLine(either, "image", "build", ""),
     WrongLine(either, "image", "build", long), WrongLine(usage, "image", "pull"),
     WrongLine(usage, "image", "pull", "x"),
-    WrongLine(usage, "image", "pull", ""), WrongLine(usage, "image", "pull", "gopher://example.org/x.img"),
+    WrongLine(usage, "image", "pull", ""), WrongLine([1, 2], "image", "pull", "gopher://example.org/x.img"),
     WrongLine([1, 2, 3], "image", "pull", "file:///nosuch/disk.qcow2"),
     WrongLine(usage, "image", "pull", "https://example.org/x.img", "--sha256", "short"),
     WrongLine(usage, "image", "pull", "https://example.org/x.img", "--sha256", String(repeating: "z", count: 64)),

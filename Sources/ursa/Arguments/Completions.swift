@@ -22,7 +22,7 @@ enum Completions {
             guard let home = try? Home.fromEnvironment(), File.isDirectory(home.folder),
                 let ursa = try? Ursa(home: home), let names = try? list(ursa)
             else { return [] }
-            return names.filter { $0.hasPrefix(prefix) }.sorted()
+            return unique(names).filter { $0.hasPrefix(prefix) }.sorted()
         }
     }
 

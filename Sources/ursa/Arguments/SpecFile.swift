@@ -49,6 +49,7 @@ struct SpecFile: ParsableArguments {
         guard let status = File.status(path), status.st_mode & S_IFMT == S_IFREG else {
             throw UrsaError(.usage, "\(path) is no regular file", place: "--file", remedy: "use `-f -` to read a pipe")
         }
+        guard status.st_size <= SpecFile.limit else { throw SpecFile.tooLarge(path) }
         return try SpecFile.decoded(try File.read(path, limit: SpecFile.limit), path)
     }
 
@@ -61,7 +62,13 @@ struct SpecFile: ParsableArguments {
             if count == 0 { return try SpecFile.decoded(content, "stdin") }
             content.append(contentsOf: buffer[0..<count])
         }
-        throw UrsaError(.invalidSpec, "the spec is larger than \(ByteCount(UInt64(SpecFile.limit)))", place: "stdin")
+        throw SpecFile.tooLarge("stdin")
+    }
+
+    private static func tooLarge(_ name: String) -> UrsaError {
+        UrsaError(
+            .invalidSpec, "the spec is larger than \(ByteCount(UInt64(limit)))", place: name,
+            remedy: "name the file that holds your machines")
     }
 
     private static func decoded(_ content: [UInt8], _ name: String) throws(UrsaError) -> String {

@@ -11,7 +11,9 @@ enum Signals {
 
     /// Blocks the signals everywhere and waits for them on a thread of their own, where everything may be called.
     static func handle() throws(UrsaError) {
-        let descriptor = clinux_signalfd([SIGINT, SIGTERM, SIGHUP], 3)
+        // Those that the caller ignores stay so: nohup(1) and background jobs of a script mean it.
+        let numbers = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }
+        let descriptor = clinux_signalfd(numbers, Int32(numbers.count))
         guard descriptor >= 0 else { throw UrsaError.system(Errno(-descriptor), "wait for signals") }
         _ = try OSThread {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -20,6 +22,13 @@ enum Signals {
             Screen.clearProgress()
             _exit(interrupted)
         }
+    }
+
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(number, nil, &action) == 0 else { return false }
+        let ignore = unsafeBitCast(SIG_IGN, to: Int.self)
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == ignore
     }
 
     /// Makes signals what they were, for a program that takes this one's place.

@@ -8,14 +8,14 @@ struct PullImage: Verb {
     static let configuration = CommandConfiguration(
         commandName: "pull", abstract: "Fetch a disk image from a URL into the store.",
         discussion: """
-            A broken transfer goes on where it stopped. Without a checksum the image is taken as it comes, and the sum \
-            is printed for the next time.
+            A broken transfer goes on where it stopped.
 
             Example:
               ursa image pull https://example.org/disk.qcow2 --name disk --sha256 9f86d081884c7d65...
             """)
 
-    @Argument(help: ArgumentHelp("http://, https:// or file:// address of a qcow2 or raw image.", valueName: "url"))
+    @Argument(
+        help: ArgumentHelp("Address of a qcow2 or raw image: https://, or http:// with --sha256.", valueName: "url"))
     var url: String
     @Option(name: .shortAndLong, help: ArgumentHelp("Name in the store; left out: from the URL.", valueName: "name"))
     var name: String?

@@ -156,10 +156,9 @@ struct Run: Verb {
         if let cpus { errors.set(&spec.cpus, Int(cpus), cpus, "--cpus", "give a whole number such as 2") }
         if let memory { errors.set(&spec.memory, ByteCount(memory), memory, "--memory", "give a size such as 512M") }
         if let disk {
-            // Not as an optional: nil would be a value, too.
-            var size = ByteCount(0)
-            errors.set(&size, ByteCount(disk), disk, "--disk", "give a size such as 8G")
-            spec.disk = size
+            // Read by itself: through the optional property, nil would count as a value.
+            spec.disk = ByteCount(disk)
+            if spec.disk == nil { errors.add("'\(disk)' is no value for it", "--disk", "give a size such as 8G") }
         }
         if let stopTimeout {
             errors.set(&spec.stopTimeout, Int(stopTimeout), stopTimeout, "--stop-timeout", "give whole seconds")
