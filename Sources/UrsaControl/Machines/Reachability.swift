@@ -44,15 +44,15 @@ extension Ursa {
         var work: [@Sendable () throws(UrsaError) -> [UrsaError]] = []
         for name in names {
             let record = try record(name, store)
-            work.append { () throws(UrsaError) -> [UrsaError] in
-                waitAndTell(record, host, begun, deadline, timeout, report)
-            }
+            work.append(
+                Wait(ursa: self, record: record, host: host, begun: begun, deadline: deadline, timeout: timeout, report: report)
+                    .run)
         }
         if let error = UrsaError.all(try OSThread.concurrently(work).flatMap { $0 }) { throw error }
     }
 
     /// Waits for one machine; what went wrong is returned, so that each machine's trouble is told, not only the first.
-    private func waitAndTell(
+    fileprivate func waitAndTell(
         _ record: MachineRecord, _ host: HostNetworks?, _ begun: Deadline, _ deadline: Deadline, _ timeout: Double,
         _ report: @Sendable (Report) -> Void
     ) -> [UrsaError] {
@@ -114,6 +114,21 @@ extension Ursa {
             if host.accepts(address: address, port: port, seconds: 0.5) { step = .reachable }
         }
         return step
+    }
+}
+
+/// The wait for one machine, as work for a thread of its own.
+private struct Wait: Sendable {
+    let ursa: Ursa
+    let record: MachineRecord
+    let host: HostNetworks?
+    let begun: Deadline
+    let deadline: Deadline
+    let timeout: Double
+    let report: @Sendable (Report) -> Void
+
+    @Sendable func run() throws(UrsaError) -> [UrsaError] {
+        ursa.waitAndTell(record, host, begun, deadline, timeout, report)
     }
 }
 
