@@ -153,28 +153,40 @@ extension ImageStore {
     private func make(
         _ recipe: ImageRecipe, anew: Bool, progress: @escaping ProgressHandler
     ) throws(UrsaError) -> Image {
+        try make(recipe.name, anew: anew, progress: progress) { (workshop) throws(UrsaError) in
+            try produce(recipe, workshop)
+        }
+    }
+
+    /// Makes an image of a name by `work`, which leaves its files in the workshop's folder.
+    ///
+    /// - Parameter anew: make it although the store has one of the name.
+    func make(
+        _ name: String, anew: Bool = true, progress: @escaping ProgressHandler = { _ in },
+        _ work: (Workshop) throws(UrsaError) -> Image
+    ) throws(UrsaError) -> Image {
         try File.makeDirectory(imagesFolder)
         // One maker for each name; the colon of a name becomes a sign that names can't have.
-        let lockPath = store.path + "/.make-" + String(recipe.name.map { $0 == ":" ? "=" : $0 }) + ".lock"
+        let lockPath = store.path + "/.make-" + String(name.map { $0 == ":" ? "=" : $0 }) + ".lock"
         if let lock = try FileLock.attempt(lockPath) {
-            return try make(recipe, holding: lock, again: anew, progress: progress)
+            return try make(name, holding: lock, again: anew, progress: progress, work)
         }
-        progress(Progress("waiting for another command that makes \(recipe.name)"))
+        progress(Progress("waiting for another command that makes \(name)"))
         // Whoever held the lock made what was asked for here.
-        return try make(recipe, holding: try FileLock(lockPath), again: false, progress: progress)
+        return try make(name, holding: try FileLock(lockPath), again: false, progress: progress, work)
     }
 
     private func make(
-        _ recipe: ImageRecipe, holding lock: borrowing FileLock, again: Bool, progress: @escaping ProgressHandler
+        _ name: String, holding lock: borrowing FileLock, again: Bool, progress: @escaping ProgressHandler,
+        _ work: (Workshop) throws(UrsaError) -> Image
     ) throws(UrsaError) -> Image {
-        if !again, let made = try find(recipe.name) { return made }
+        if !again, let made = try find(name) { return made }
         let partial = try store.makePartial(space: .mebibytes(64))
         let result: Image
         do throws(UrsaError) {
             let folder = partial.path + "/image"
             try File.makeDirectory(folder)
-            let workshop = Workshop(store: store, folder: folder, progress: progress)
-            result = try finish(try produce(recipe, workshop), in: folder)
+            result = try finish(try work(Workshop(store: store, folder: folder, progress: progress)), in: folder)
         } catch {
             store.discard(partial)
             throw error
@@ -187,12 +199,13 @@ extension ImageStore {
         var image: Image
         switch recipe.source {
         case .builder("tiny"): image = try TinyBuilder(workshop).build()
+        case .builder("debian-12"): image = try DebianBuilder(workshop, release: "bookworm").build()
         case .builder(let other):
             throw UrsaError(
                 .invalidSpec, "there is no image builder \"\(other)\"", place: "image \(recipe.name)",
                 remedy: "the builders are tiny and debian-12")
-        case .url(let url, _):
-            throw UrsaError(.unsupported, "pull \(url)")
+        case .url(let url, let sha256):
+            image = try PullBuilder(workshop: workshop, url: url, sha256: sha256).build()
         }
         image.name = recipe.name
         image.readyPort = recipe.readyPort ?? image.readyPort
