@@ -40,7 +40,7 @@ let package = Package(
             name: "UrsaModel",
             dependencies: ["UrsaBase", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
-        .target(name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .target(name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
         .target(name: "UrsaImages", dependencies: ["UrsaModel", "UrsaBase", "CLinux"], swiftSettings: strict),
 
         // Decides.
@@ -71,8 +71,11 @@ let package = Package(
         .testTarget(name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
-        .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaControlTests", dependencies: ["UrsaControl", "UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
+        .testTarget(name: "HostileTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

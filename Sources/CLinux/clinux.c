@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/fs.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -132,6 +135,31 @@ int32_t clinux_wait(int32_t pidfd, int32_t no_hang, int32_t *code, int32_t *stat
 }
 
 int32_t clinux_set_child_subreaper(void) { return RESULT(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)); }
+int32_t clinux_detach(void) {
+    pid_t pid = fork();
+    if (pid < 0) return -errno;
+    if (pid > 0) _exit(0);
+    return RESULT(setsid());
+}
+static int give_back_program(struct dl_phdr_info *info, size_t size, void *unused) {
+    (void)size;
+    (void)unused;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+        uintptr_t start = (info->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        uintptr_t end = info->dlpi_addr + segment->p_vaddr + segment->p_filesz;
+        madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    return 1;  // the first object is the program itself
+}
+
+int32_t clinux_give_back_memory(void) {
+    malloc_trim(0);
+    dl_iterate_phdr(give_back_program, NULL);
+    return 0;
+}
 int32_t clinux_set_process_name(const char *name) { return RESULT(prctl(PR_SET_NAME, name)); }
 int32_t clinux_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0; }
 
@@ -152,6 +180,13 @@ int32_t clinux_unblock_signals(void) {
 
 int32_t clinux_unshare_network(void) { return RESULT(unshare(CLONE_NEWNET)); }
 int32_t clinux_setns_network(int32_t fd) { return RESULT(setns(fd, CLONE_NEWNET)); }
+int32_t clinux_unshare_host(void) {
+    // A mount namespace of its own needs a working directory of its own (CLONE_FS) in a process with threads.
+    if (unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWNET) < 0) return -errno;
+    if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return -errno;
+    if (mkdir("/run/netns", 0755) < 0 && errno != EEXIST) return -errno;
+    return RESULT(mount("netns", "/run/netns", "tmpfs", 0, "mode=0755"));
+}
 int32_t clinux_bind_mount(const char *source, const char *target) {
     return RESULT(mount(source, target, "none", MS_BIND, NULL));
 }
@@ -180,11 +215,13 @@ int32_t clinux_tap_open(const char *name, int32_t vnet_hdr) {
     return fd;
 }
 
-int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait) {
+int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait, int64_t start, int64_t length) {
     struct flock lock;
     memset(&lock, 0, sizeof lock);
     lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
     lock.l_whence = SEEK_SET;
+    lock.l_start = start;
+    lock.l_len = length;
     int r;
     do r = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock); while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : 0;

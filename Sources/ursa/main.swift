@@ -1,1 +1,3 @@
-print("ursa")
+import Glibc
+
+exit(CommandLineProgram.run(arguments: Array(CommandLine.arguments.dropFirst())))

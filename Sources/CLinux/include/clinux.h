@@ -56,6 +56,12 @@ int32_t clinux_pidfd_getfd(int32_t pidfd, int32_t fd);
 int32_t clinux_wait(int32_t pidfd, int32_t no_hang, int32_t *code, int32_t *status);
 // Becomes the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER).
 int32_t clinux_set_child_subreaper(void);
+// Goes on in a child of its own session while the calling process ends with status 0 (fork, setsid), so that whoever
+// started the program can reap it at once. Only for a process with a single thread.
+int32_t clinux_detach(void);
+// Gives free heap and the program's own read-only pages back to the kernel; those still needed come back from the page
+// cache. For a small process that waits for long after a busy start.
+int32_t clinux_give_back_memory(void);
 int32_t clinux_set_process_name(const char *name);
 int32_t clinux_ignore_sigpipe(void);
 // Blocks the signals and returns a signalfd (cloexec, nonblocking) that reports them.
@@ -67,6 +73,9 @@ int32_t clinux_unblock_signals(void);
 
 int32_t clinux_unshare_network(void);
 int32_t clinux_setns_network(int32_t fd);
+// Gives the calling thread a network namespace and a mount namespace of its own, with a fresh /run/netns, a /proc/sys and
+// whatever else it mounts afterwards seen by nobody else: a private "host" for tests. Threads it starts inherit both.
+int32_t clinux_unshare_host(void);
 int32_t clinux_bind_mount(const char *source, const char *target);
 int32_t clinux_make_shared(const char *target);
 int32_t clinux_unmount_detach(const char *target);
@@ -81,8 +90,9 @@ int32_t clinux_ioctl(int32_t fd, uint64_t request, void *argument);
 // Opens a tap interface in the network namespace of the calling thread. `name` is at most 15 bytes. With vnet_hdr each
 // frame carries a virtio_net_hdr, which lets the guest use checksum and segmentation offload.
 int32_t clinux_tap_open(const char *name, int32_t vnet_hdr);
-// Open-file-description locks (fcntl F_OFD_SETLK): whole file, released when the description is closed, also by kill -9.
-int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait);
+// Open-file-description locks (fcntl F_OFD_SETLK), released when the description is closed, also by kill -9. They cover
+// `length` bytes from `start`, which need not exist; length 0 is the whole rest of the file.
+int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait, int64_t start, int64_t length);
 // Copies descriptors over a unix socket together with one byte (SCM_RIGHTS), at most 64.
 int32_t clinux_send_fds(int32_t socket, const int32_t *fds, int32_t count);
 // Fills fds (cloexec); returns how many came, 0 at end of stream.

@@ -35,13 +35,16 @@ public enum File {
     }
 
     /// Replaces a file's content so that readers see the old or the new, never a part, even after a crash.
-    public static func replace(_ path: String, _ content: [UInt8], mode: mode_t = 0o600) throws(UrsaError) {
+    /// Without `durable` the new content may be lost with the host's power, but costs no wait for the disk.
+    public static func replace(
+        _ path: String, _ content: [UInt8], mode: mode_t = 0o600, durable: Bool = true
+    ) throws(UrsaError) {
         let temporary = "\(path).new-\(getpid())-\(clinux_gettid())"
         do {
             let fd = try open(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
             try retrying("set the mode of \(path)") { fchmod(fd.raw, mode) }
             try fd.writeAll(content, to: path)
-            try retrying("write \(path) to disk") { fdatasync(fd.raw) }
+            if durable { try retrying("write \(path) to disk") { fdatasync(fd.raw) } }
             try retrying("replace \(path)") { rename(temporary, path) }
         } catch {
             unlink(temporary)

@@ -44,27 +44,65 @@ public struct UrsaError: Error, Sendable, Equatable {
         }
     }
 
+    /// What one error says. It is behind a reference so that an error is one word: typed throws hand it over in a
+    /// register, and calls that don't fail pay nothing for it.
+    private struct Content: Sendable, Equatable {
+        var code: Code
+        var message: String
+        var place: String?
+        var remedy: String?
+        var others: [UrsaError]
+    }
+    private final class Box: Sendable {
+        let content: Content
+        init(_ content: Content) { self.content = content }
+    }
+    private var box: Box
+
+    private subscript<Value>(part: WritableKeyPath<Content, Value>) -> Value {
+        get { box.content[keyPath: part] }
+        set {
+            var content = box.content
+            content[keyPath: part] = newValue
+            box = Box(content)
+        }
+    }
+
     /// The kind of failure.
-    public var code: Code
+    public var code: Code {
+        get { self[\.code] }
+        set { self[\.code] = newValue }
+    }
     /// What is wrong, one sentence without a final stop.
-    public var message: String
+    public var message: String {
+        get { self[\.message] }
+        set { self[\.message] = newValue }
+    }
     /// Where: `file:line:column`, an option, a host object.
-    public var place: String?
+    public var place: String? {
+        get { self[\.place] }
+        set { self[\.place] = newValue }
+    }
     /// What to do: a command or an instruction.
-    public var remedy: String?
+    public var remedy: String? {
+        get { self[\.remedy] }
+        set { self[\.remedy] = newValue }
+    }
     /// Further errors found together with this one (a spec reports all of its errors at once).
-    public var others: [UrsaError]
+    public var others: [UrsaError] {
+        get { self[\.others] }
+        set { self[\.others] = newValue }
+    }
 
     /// Makes an error; see the properties for the form of each part.
     public init(
         _ code: Code, _ message: String, place: String? = nil, remedy: String? = nil, others: [UrsaError] = []
     ) {
-        self.code = code
-        self.message = message
-        self.place = place
-        self.remedy = remedy
-        self.others = others
+        box = Box(Content(code: code, message: message, place: place, remedy: remedy, others: others))
     }
+
+    /// Errors are equal when they say the same.
+    public static func == (a: UrsaError, b: UrsaError) -> Bool { a.box.content == b.box.content }
 
     /// One error that carries all of `errors`, or nil when there are none.
     public static func all(_ errors: [UrsaError]) -> UrsaError? {

@@ -22,11 +22,11 @@ public struct Catalogue: Sendable, Hashable {
     public static var builtIn: Catalogue {
         Catalogue(entries: [
             CatalogueEntry(
-                name: "tiny", source: .builder("tiny"), format: .qcow2, readyPort: 80, user: "root",
+                name: "tiny", source: .builder("tiny"), format: .qcow2, readyPort: 80,
                 description:
                     "Debian's cloud kernel and busybox: boots in seconds, a shell on the console, HTTP on port 80"),
             CatalogueEntry(
-                name: "debian:12", source: .builder("debian"), format: .qcow2, readyPort: 22, user: "root",
+                name: "debian:12", source: .builder("debian-12"), format: .qcow2, readyPort: 22, user: "root",
                 description: "Debian 12 (bookworm), built from signed packages, with sshd"),
         ])
     }

@@ -1,0 +1,171 @@
+import GRDB
+import Glibc
+public import UrsaBase
+import UrsaImages
+import UrsaKeeper
+import UrsaModel
+import UrsaNet
+import UrsaQEMU
+
+extension Ursa {
+    /// Starts machines, all at once; ones that run already are left alone.
+    ///
+    /// - Parameters:
+    ///   - wait: return only when every machine is reachable.
+    ///   - timeout: seconds to wait for that.
+    /// - Throws: the first failure of each machine; machines that this call started are stopped again then, unless
+    ///   only the waiting failed.
+    public func start(
+        _ names: [String], wait: Bool, timeout: Double, report: @escaping @Sendable (Report) -> Void
+    ) throws(UrsaError) -> [MachineView] {
+        let store = try Store(home: home)
+        try finishLeftovers(store)
+        let begun = Deadline.now
+        _ = try launch(names, store, report)
+        if wait { try waitUntilReachable(names, store, begun: begun, timeout: timeout, report: report) }
+        var views: [MachineView] = []
+        for name in names { views.append(try machine(name)) }
+        return views
+    }
+
+    /// Starts machines that do not run: networks first, then all engines at the same moment. Returns whom it started.
+    func launch(
+        _ names: [String], _ store: Store, _ report: @escaping @Sendable (Report) -> Void
+    ) throws(UrsaError) -> [String] {
+        // Locks in order of names, so that two commands never wait for each other in a circle.
+        var locks: [SharedLock] = []
+        var records: [MachineRecord] = []
+        for name in Set(names).sorted() {
+            _ = try record(name, store)
+            locks.append(SharedLock(try FileLock(home.machineLocksPath, slot: FileLock.slot(name))))
+            let record = try record(name, store)  // it may have changed while we waited
+            let state = home.runState(name)
+            if state.isOrphan {
+                _ = try Keeper.adopt(folder: home.machineFolder(name), keeperProgram: Programs.keeper(), seconds: 10)
+                report(.machine(name, "runs; its keeper had died, a new one took over"))
+                continue
+            }
+            if state.isLive { continue }
+            for port in record.spec.publish { try HostPorts.requireFree(port, machine: name) }
+            records.append(record)
+        }
+        guard !records.isEmpty else {
+            try converge(store) { report(.line($0.line)) }
+            return []
+        }
+        let starting = records.map(\.name)
+        try store.write { db in for name in starting { try db.claim(name, .current) } }
+        do {
+            try converge(store) { report(.line($0.line)) }
+            try startEngines(records, store)
+            try store.write { db in for name in starting { try db.unclaim(name) } }
+        } catch {
+            for name in starting { try? killEngine(name) }
+            try? store.write { db in for name in starting { try db.unclaim(name) } }
+            try? converge(store) { _ in }
+            throw error
+        }
+        for name in starting {
+            home.note("started", machine: name, "engine runs")
+            report(.machine(name, "running"))
+        }
+        locks.removeAll()
+        return starting
+    }
+
+    private func startEngines(_ records: [MachineRecord], _ store: Store) throws(UrsaError) {
+        let qemu = try QEMUProbe.find(cache: home.qemuCachePath)
+        let accelerators = try Accelerators.choose(records.map(\.spec.accelerator), home: home, notice: notice)
+        let host = try hostNetworks(store)
+        let networks = try store.read { try $0.networks() }
+        let keeper = try Programs.keeper()
+        var work: [@Sendable () throws(UrsaError) -> Void] = []
+        for (record, accelerator) in zip(records, accelerators) {
+            let start = EngineStart(
+                home: home, record: record, qemu: qemu, accelerator: accelerator, networks: networks, host: host,
+                keeper: keeper)
+            work.append(start.run)
+        }
+        _ = try OSThread.concurrently(work)
+    }
+
+    /// The machine's id in the form of RFC 4122.
+    static func uuid(_ id: String) -> String {
+        let digits = Array(id)
+        let cuts = [0, 8, 12, 16, 20, 32]
+        return zip(cuts, cuts.dropFirst()).map { String(digits[min($0, digits.count)..<min($1, digits.count)]) }
+            .joined(separator: "-")
+    }
+
+    /// Name of a card's tap: `u`, six digits of the machine's id, `t`, the card's position; at most 15 characters.
+    static func tapName(_ record: MachineRecord, _ position: Int) -> String { "u\(record.id.prefix(6))t\(position)" }
+}
+
+/// All that one engine's start takes.
+private struct EngineStart: Sendable {
+    let home: Home
+    let record: MachineRecord
+    let qemu: QEMUInstallation
+    let accelerator: QEMUMachine.Accelerator
+    let networks: [NetworkRecord]
+    let host: HostNetworks?
+    let keeper: String
+
+    @Sendable func run() throws(UrsaError) {
+        let folder = home.machineFolder(record.name)
+        guard File.isDirectory(folder) else {
+            throw UrsaError(
+                .io, "the folder of machine \(record.name) is gone", place: folder,
+                remedy: "restore it, or `ursa rm \(record.name)` to forget the machine")
+        }
+        var taps: [SharedFD] = []
+        var cards: [QEMUEngine.NIC] = []
+        for (position, card) in record.cards.enumerated() {
+            let network = networks.first { $0.spec.name == card.network }?.spec
+            if network?.model == .nat, let host {
+                taps.append(SharedFD(try host.openTap(network: card.network, name: Ursa.tapName(record, position))))
+                cards.append(.tap(mac: card.mac, mtu: network?.mtu))
+            } else {
+                cards.append(.user(mac: card.mac))
+            }
+        }
+        let user = home.isRoot ? Program.User(uid: record.uid, gid: record.uid) : nil
+        let launch = try QEMUEngine.make(
+            record.spec, identity: record.id, uuid: Ursa.uuid(record.id), qemu: qemu, machineType: record.machineType,
+            accelerator: accelerator, images: record.engineFiles(folder: folder), nics: cards,
+            user: accelerator == .kvm ? user.map(QEMUEngine.withKVM) : user, settle: [Programs.own(), "settle"],
+            eventsPath: home.eventsPath)
+        var descriptors: [Int32: Int32] = [:]
+        for (number, tap) in zip(launch.inherited, taps) { descriptors[number] = tap.raw }
+        do throws(UrsaError) {
+            _ = try Keeper.start(launch, folder: folder, taps: descriptors, keeperProgram: keeper, seconds: 30)
+        } catch {
+            throw error.at("machine \(record.name)")
+        }
+        _ = taps.count  // the descriptors stay open until the keeper has its own
+    }
+}
+
+/// A lock that can be kept in an array; gone when the last reference is.
+final class SharedLock: Sendable {
+    private let lock: FileLock
+    init(_ lock: consuming FileLock) { self.lock = lock }
+}
+
+extension MachineRecord {
+    /// What the engine starts from: the image's files and the machine's own.
+    func engineFiles(folder: String) -> QEMUEngine.Images {
+        var files = QEMUEngine.Images()
+        if File.exists(folder + "/disk.qcow2") {
+            files.disk = .init(path: folder + "/disk.qcow2", format: .qcow2)
+            if let base = image.disk { files.backing = [.init(path: base.path, format: base.format == .raw ? .raw : .qcow2)] }
+        }
+        if case .kernel(let kernel) = image.boot {
+            files.kernel = kernel.kernel
+            files.initrd = kernel.initrd
+            files.kernelArguments = kernel.arguments + " ursa.hostname=\(name)"
+        }
+        if File.exists(folder + "/seed.iso") { files.seed = folder + "/seed.iso" }
+        return files
+    }
+}

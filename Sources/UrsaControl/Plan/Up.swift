@@ -1,0 +1,212 @@
+import GRDB
+public import UrsaBase
+import UrsaImages
+import UrsaKeeper
+public import UrsaModel
+import UrsaNet
+
+extension Ursa {
+    /// What `up` would change, host objects included. Nothing is changed, given out or built.
+    public func plan(_ spec: Spec, project: String) throws(UrsaError) -> Plan {
+        let store = try Store(home: home)
+        let difference = try difference(spec, project: project, store)
+        var lines = difference.images.map { PlanLine("+", "image \($0): built or fetched first") }
+        let host = try hostNetworks(store)
+        let (machines, claims) = try store.read { (try $0.machines(), try $0.liveClaims()) }
+        let live = liveMachines(machines, claims: claims)
+
+        // What would be given out is found by giving it out and taking it back.
+        let (networks, cards) = try store.rehearse { db in
+            let allocator = Allocator(db: db, home: home, host: host)
+            var records: [String: NetworkRecord] = [:]
+            for network in spec.networks { records[network.name] = try allocator.network(network, project: project) }
+            var cards: [String: [CardView]] = [:]
+            for machine in spec.machines {
+                let old = machines.first { $0.name == machine.name }
+                cards[machine.name] = try allocator.cards(machine, networks: records, having: old?.cards ?? [])
+                try db.replaceCards(machine.name, cards[machine.name] ?? [])
+            }
+            return (try db.networks(), cards)
+        }
+        for network in difference.networks {
+            let record = networks.first { $0.spec.name == network.name }
+            let subnets = [record?.subnet?.description, record?.subnet6?.description].compactMap { $0 }
+            lines.append(PlanLine("+", (["network \(network.name) \(network.model.rawValue)"] + subnets).joined(separator: " ")))
+        }
+        lines += difference.networksToRemove.map { PlanLine("-", "network \($0)") }
+        for machine in difference.create {
+            lines.append(PlanLine("+", "machine \(machine.name): \(Ursa.summary(machine, cards[machine.name] ?? []))"))
+            lines += machine.publish.map { PlanLine("+", "port \($0) → \(machine.name)", indent: 1) }
+        }
+        lines += difference.start.map { PlanLine("+", "machine \($0.name): started") }
+        lines += difference.changed.map { change in
+            PlanLine(change.needsRestart ? "!" : "~", "machine \(change.spec.name): \(change.words.joined(separator: "; "))\(change.needsRestart ? " (needs a restart: `ursa up --restart`)" : "")")
+        }
+        lines += difference.gone.map { PlanLine("-", "machine \($0): stopped, its disk is kept (it is not in the file any more)") }
+
+        if let host {
+            var future = machines.filter { old in !spec.machines.contains { $0.name == old.name } && !difference.gone.contains(old.name) }
+            var alive = live.subtracting(difference.gone)
+            for machine in spec.machines {
+                guard var record = machines.first(where: { $0.name == machine.name }) ?? Ursa.imagined(machine, project) else { continue }
+                record.spec = machine
+                record.cards = cards[machine.name] ?? record.cards
+                future.append(record)
+                alive.insert(machine.name)
+            }
+            let wishes = Wishes.networks(networks, future, live: alive)
+            lines += host.plan(wishes, try host.observe()).map(PlanLine.init(step:))
+        }
+        return Plan(lines: lines)
+    }
+
+    private static func summary(_ machine: MachineSpec, _ cards: [CardView]) -> String {
+        let processors = machine.cpus == 1 ? "1 cpu" : "\(machine.cpus) cpus"
+        let addresses = cards.map { card in
+            "\(card.network) \([card.address?.description, card.address6?.description].compactMap { $0 }.joined(separator: " ")) \(card.mac)"
+        }
+        return (["\(machine.image), \(processors), \(machine.memory)"] + addresses).joined(separator: ", ")
+    }
+
+    /// A record of a machine that is not there yet, for the pure part of planning.
+    private static func imagined(_ machine: MachineSpec, _ project: String) -> MachineRecord? {
+        MachineRecord(
+            name: machine.name, id: String(repeating: "0", count: 32), project: project, spec: machine,
+            image: Image(name: machine.image, boot: .disk, origin: ""), machineType: "", uid: 0, made: 0, phase: .creating, cards: [])
+    }
+
+    func difference(_ spec: Spec, project: String, _ store: Store) throws(UrsaError) -> Difference {
+        let (machines, networks, claims) = try store.read { (try $0.machines(), try $0.networks(), try $0.liveClaims()) }
+        let stored = Set(try images.list().map(\.name))
+        return try Difference(
+            spec, project: project, machines: machines, networks: networks,
+            running: liveMachines(machines, claims: claims), stored: stored)
+    }
+
+    /// Makes the host what the spec says: images, networks, machines, running. What a failure half way leaves is undone.
+    ///
+    /// - Throws: what went wrong; with `wait`, `.timeout` names the step at which each machine stopped.
+    public func up(
+        _ spec: Spec, project: String, options: UpOptions, report: @escaping @Sendable (Report) -> Void
+    ) throws(UrsaError) -> [MachineView] {
+        let begun = Deadline.now
+        let store = try Store(home: home)
+        try finishLeftovers(store)
+        let difference = try difference(spec, project: project, store)
+        var images: [String: Image] = [:]
+        for machine in difference.create where images[machine.image] == nil {
+            images[machine.image] = try ensureImage(machine.image)
+        }
+        let host = try hostNetworks(store)
+        if !home.isRoot {
+            for network in spec.networks where network.model == .nat {
+                notice("network \(network.name): no root, so each machine has user networking: published ports work, machines do not see each other (`sudo ursa up` makes the real network)")
+            }
+        }
+        try store.write { db in
+            let allocator = Allocator(db: db, home: home, host: host)
+            for network in spec.networks { _ = try allocator.network(network, project: project) }
+            for name in difference.networksToRemove { try db.release(network: name) }
+        }
+
+        var made: [String] = []
+        do {
+            for machine in difference.create {
+                guard let image = images[machine.image] else { continue }
+                try make(machine, image, spec.networks, project: project, store)
+                made.append(machine.name)
+                report(.machine(machine.name, "created"))
+            }
+            let gone = try store.read { db in try difference.gone.flatMap { try db.machines(named: $0) } }
+            try halt(gone, StopOptions(), report)
+            try takeOver(difference, spec, project, store)
+            if options.restartChanged {
+                let restart = difference.changed.filter(\.needsRestart).map(\.spec.name)
+                try halt(try store.read { db in try restart.flatMap { try db.machines(named: $0) } }, StopOptions(), report)
+            } else {
+                for change in difference.changed where change.needsRestart {
+                    notice("machine \(change.spec.name) runs with its old settings (\(change.words.joined(separator: "; "))); `ursa up --restart` restarts it")
+                }
+            }
+            _ = try launch(spec.machines.map(\.name), store, report)
+        } catch {
+            // Machines that this call made have nothing on their disks yet.
+            for name in made { try? remove([name], force: true) }
+            throw error
+        }
+        if options.wait {
+            try waitUntilReachable(spec.machines.map(\.name), store, begun: begun, timeout: options.timeout, report: report)
+        }
+        var views: [MachineView] = []
+        for machine in spec.machines { views.append(try self.machine(machine.name)) }
+        return views
+    }
+
+    /// Stores the new settings of machines that exist already.
+    private func takeOver(_ difference: Difference, _ spec: Spec, _ project: String, _ store: Store) throws(UrsaError) {
+        let changed = difference.start + difference.changed.map(\.spec)
+        guard !changed.isEmpty else { return }
+        let host = try hostNetworks(store)
+        try store.write { db in
+            let networks = Dictionary(try db.networks().map { ($0.spec.name, $0) }, uniquingKeysWith: { first, _ in first })
+            let allocator = Allocator(db: db, home: home, host: host)
+            for machine in changed {
+                guard var record = try db.machines(named: machine.name).first, record.spec != machine else { continue }
+                record.cards = try allocator.cards(machine, networks: networks, having: record.cards)
+                record.spec = machine
+                try db.replaceCards(machine.name, record.cards)
+                try db.update(record)
+            }
+        }
+    }
+
+    // MARK: Down
+
+    /// What `down` would change.
+    public func planDown(project: String, remove: Bool) throws(UrsaError) -> Plan {
+        let store = try Store(home: home)
+        let (machines, networks, claims) = try store.read { (try $0.machines(), try $0.networks(), try $0.liveClaims()) }
+        let live = liveMachines(machines, claims: claims)
+        var lines: [PlanLine] = []
+        for machine in machines where machine.project == project {
+            if live.contains(machine.name) { lines.append(PlanLine("-", "machine \(machine.name): stopped")) }
+            if remove { lines.append(PlanLine("!", "machine \(machine.name): deleted with its disk")) }
+        }
+        if let host = try hostNetworks(store) {
+            let stay = live.subtracting(machines.filter { $0.project == project }.map(\.name))
+            let left = networks.map { network in
+                var network = network
+                if network.project == project { network.wanted = false }
+                return network
+            }
+            lines += host.plan(Wishes.networks(left, machines, live: stay), try host.observe()).map(PlanLine.init(step:))
+        }
+        return Plan(lines: lines)
+    }
+
+    /// Stops the project's machines, all at once, and takes its networks away. The machines keep their disks and
+    /// addresses for the next `up`, unless `remove` deletes them too.
+    public func down(
+        project: String, remove deleting: Bool, options: StopOptions, report: @escaping @Sendable (Report) -> Void
+    ) throws(UrsaError) {
+        let store = try Store(home: home)
+        try finishLeftovers(store)
+        let machines = try store.read { try $0.machines(project: project) }
+        try halt(machines.filter { home.runState($0.name).isLive }, options, report)
+        try store.write { db in
+            for network in try db.networks() where network.project == project {
+                var network = network
+                network.wanted = false
+                try db.save(network)
+            }
+        }
+        if deleting {
+            if !machines.isEmpty { try remove(machines.map(\.name), force: true) }
+            try store.write { db in
+                for network in try db.networks() where network.project == project { try db.release(network: network.spec.name) }
+            }
+            for machine in machines { report(.machine(machine.name, "deleted with its disk")) }
+        }
+        try converge(store) { report(.line($0.line)) }
+    }
+}

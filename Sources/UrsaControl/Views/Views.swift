@@ -1,0 +1,173 @@
+import CLinux
+import GRDB
+import Glibc
+public import UrsaBase
+public import UrsaImages
+import UrsaKeeper
+import UrsaModel
+import UrsaNet
+
+/// How a console is attached.
+public enum ConsoleMode: Sendable {
+    /// What the person types goes to the machine.
+    case readWrite
+    /// The person only watches.
+    case readOnly
+}
+
+extension Ursa {
+    /// All machines, in the order in which they were made. Takes no lock and waits for nobody.
+    public func machines() throws(UrsaError) -> [MachineView] {
+        guard File.exists(home.storePath) else { return [] }
+        let store = try Store(home: home)
+        let (records, claims) = try store.read { (try $0.machines(), try $0.liveClaims()) }
+        return records.map { view($0, isClaimed: claims.contains($0.name)) }
+    }
+
+    /// One machine.
+    ///
+    /// - Throws: `.notFound` with the nearest name.
+    public func machine(_ name: String) throws(UrsaError) -> MachineView {
+        let store = try Store(home: home)
+        let record = try record(name, store)
+        let claims = try store.read { try $0.liveClaims() }
+        return view(record, isClaimed: claims.contains(name))
+    }
+
+    private func view(_ record: MachineRecord, isClaimed: Bool) -> MachineView {
+        let run = home.runState(record.name)
+        var state = MachineView.State.stopped
+        var reason = run.status?.reason
+        if run.isOrphan {
+            state = .orphaned
+        } else if run.isLive {
+            state =
+                switch run.status?.state {
+                case .starting: .starting
+                case .paused: .paused
+                case .stopping: .stopping
+                case .restarting: .restarting
+                default: .running
+                }
+            if state != .restarting { reason = nil }
+        } else if isClaimed {
+            state = .starting
+        } else if run.status?.failed == true {
+            state = .failed
+        }
+        return MachineView(
+            name: record.name, state: state, reason: reason, spec: record.spec, project: record.project,
+            cards: record.cards, started: run.isLive ? run.status?.started : nil, made: record.made,
+            restarts: run.isLive ? run.status?.restarts ?? 0 : 0, enginePid: run.engineLives ? run.status?.engine?.pid : nil,
+            keeperPid: run.keeperLives ? run.status?.keeper?.pid : nil,
+            accelerator: run.isLive ? Accelerators.used(folder: home.machineFolder(record.name)) : nil, machineType: record.machineType)
+    }
+
+    /// All networks that were asked for.
+    public func networks() throws(UrsaError) -> [NetworkView] {
+        guard File.exists(home.storePath) else { return [] }
+        let store = try Store(home: home)
+        let (records, machines, claims) = try store.read { (try $0.networks(), try $0.machines(), try $0.liveClaims()) }
+        let live = liveMachines(machines, claims: claims)
+        let host = try hostNetworks(store)
+        let wished = Set(Wishes.networks(records, machines, live: live).map(\.name))
+        let health = host?.health(Array(wished)) ?? [:]
+        return records.map { record in
+            let here = machines.filter { machine in
+                live.contains(machine.name) && machine.cards.contains { $0.network == record.spec.name }
+            }
+            return NetworkView(
+                spec: record.spec, subnet: record.subnet, subnet6: record.subnet6, isUp: wished.contains(record.spec.name) && host != nil,
+                trouble: health[record.spec.name], machines: here.map(\.name))
+        }
+    }
+
+    /// Everything that is known of one machine.
+    public func inspect(_ name: String) throws(UrsaError) -> JSON {
+        let store = try Store(home: home)
+        let record = try record(name, store)
+        let claims = try store.read { try $0.liveClaims() }
+        let folder = home.machineFolder(name)
+        let view = view(record, isClaimed: claims.contains(name))
+        let run = home.runState(name)
+        var engine: JSON?
+        if run.engineLives, run.keeperLives, let client = try? KeeperClient(folder: folder),
+            let answer = try? client.qmp("query-status")
+        {
+            engine = answer
+        }
+        let all = try networks().filter { network in record.cards.contains { $0.network == network.spec.name } }
+        return .record([
+            "machine": view.json,
+            "id": .string(record.id),
+            "spec": record.spec.json,
+            "image": record.image.json,
+            "user": .integer(Int64(record.uid)),
+            "folder": .string(folder),
+            "files": .record([
+                "disk": File.exists(folder + "/disk.qcow2") ? .string(folder + "/disk.qcow2") : nil,
+                "console": .string(folder + "/console.log"), "qmp": .string(folder + "/qmp.sock"),
+            ]),
+            "taps": .array(record.cards.indices.map { .string(Ursa.tapName(record, $0)) }),
+            "networks": .array(all.map(\.json)),
+            "status": (try? JSON.parse(File.read(folder + "/status.json"))),
+            "commandLine": (try? KeeperLaunch.read(folder: folder)).map { .array(([$0.program] + $0.arguments).map(JSON.string)) },
+            "engine": engine,
+        ])
+    }
+
+    /// A connected socket with the console's raw bytes: first what was printed since power-on, then what comes.
+    public func console(_ name: String, mode: ConsoleMode, replay: Bool) throws(UrsaError) -> OwnedFD {
+        let store = try Store(home: home)
+        _ = try record(name, store)
+        var state = home.runState(name)
+        if state.isOrphan {
+            adoptOrphans(store)
+            state = home.runState(name)
+        }
+        guard state.keeperLives else {
+            throw UrsaError(
+                .conflict, "machine \(name) is not running", remedy: "`ursa start \(name)`; `ursa logs \(name)` shows its last console")
+        }
+        return try KeeperClient(folder: home.machineFolder(name)).console(mode == .readOnly ? .readOnly : .readWrite, replay: replay)
+    }
+
+    /// Which log of a machine.
+    public enum LogKind: String, Sendable, CaseIterable {
+        /// What the machine printed on its serial console.
+        case console
+        /// What the engine itself printed.
+        case engine
+    }
+
+    /// The files of a log, oldest first; they may be missing when the machine never started.
+    public func logPaths(_ name: String, kind: LogKind) throws(UrsaError) -> [String] {
+        let store = try Store(home: home)
+        _ = try record(name, store)
+        let path = home.machineFolder(name) + "/\(kind.rawValue).log"
+        return [path + ".1", path].filter { File.exists($0) }
+    }
+
+    /// The image store with the catalogue of this host.
+    public var images: ImageStore {
+        get throws(UrsaError) { ImageStore(folder: home.imagesFolder, recipes: try Catalogues.recipes(home)) }
+    }
+
+    /// Names of the machines that were made from an image.
+    public func imageUsers(_ image: String) throws(UrsaError) -> [String] {
+        guard File.exists(home.storePath) else { return [] }
+        let store = try Store(home: home)
+        return try store.read { try $0.machines() }.filter { $0.spec.image == image || $0.image.identifier == image }.map(\.name)
+    }
+
+    /// What machines use now; ones that don't run are left out.
+    public func usage(_ names: [String]) throws(UrsaError) -> [UsageView] {
+        let store = try Store(home: home)
+        let records = try store.read { try $0.machines() }.filter { names.isEmpty || names.contains($0.name) }
+        return records.compactMap { record in
+            let run = home.runState(record.name)
+            guard run.engineLives, let pid = run.status?.engine?.pid else { return nil }
+            return ProcessUsage.view(record, engine: pid, keeper: run.keeperLives ? run.status?.keeper?.pid : nil)
+        }
+    }
+}

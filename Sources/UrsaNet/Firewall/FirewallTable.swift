@@ -1,0 +1,68 @@
+import CLinux
+import Glibc
+import UrsaBase
+
+/// A table as the kernel has it: enough to tell whether it is still the one that was loaded.
+struct TableSeen: Sendable, Hashable {
+    /// The table's comment, which carries the digest of what was loaded.
+    var comment: String?
+    /// Chains with their use counts (rules in them and jumps to them).
+    var chains: [String: Int]
+}
+
+/// Loads and looks at nftables tables.
+enum FirewallTable {
+    /// Loads a text in one transaction: all of it or nothing.
+    ///
+    /// By `nft` in a child process: it can't take the caller down with it when it crashes, and the text is the form
+    /// that people know from `nft list table`.
+    static func load(_ text: String) throws(UrsaError) {
+        let result = try Program("nft", ["-f", "-"]).run(input: Array(text.utf8), seconds: 30)
+        guard result.end.isSuccess else {
+            let words = result.errors.split(separator: "\n").prefix(3).joined(separator: " ").trimmed
+            throw UrsaError(
+                .io, "can't load the nftables table: \(words.isEmpty ? "nft \(result.end)" : words)",
+                remedy: "`ursa doctor` tells what this kernel lacks")
+        }
+    }
+
+    /// The table of family inet by that name, or nil; one or two messages to the kernel, no child process.
+    static func look(_ name: String) throws(UrsaError) -> TableSeen? {
+        let socket = try NetlinkSocket(NETLINK_NETFILTER)
+        var request = message(Int(NFT_MSG_GETTABLE.rawValue), name)
+        request.tolerated = [ENOENT, EOPNOTSUPP]
+        guard let table = try socket.request(request, dump: false)?.first else { return nil }
+        let comment = table.attributes(after: 4)[Int(NFTA_TABLE_USERDATA.rawValue)].flatMap { data in
+            // User data is a row of u8 type, u8 length, value; type 0 is the comment, NUL-terminated (libnftnl).
+            data.count > 2 && data.number(at: 0, as: UInt8.self) == 0 ? data.dropFirst(2).terminatedText : nil
+        }
+        var chains: [String: Int] = [:]
+        var list = NetlinkMessage(
+            Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETCHAIN.rawValue), action: "list nftables chains")
+        list.put(fixed: header())
+        list.tolerated = [ENOENT]
+        for reply in try socket.request(list, dump: true) ?? [] {
+            let attributes = reply.attributes(after: 4)
+            guard attributes[Int(NFTA_CHAIN_TABLE.rawValue)]?.terminatedText == name,
+                let chain = attributes[Int(NFTA_CHAIN_NAME.rawValue)]?.terminatedText
+            else { continue }
+            chains[chain] = Int(attributes[Int(NFTA_CHAIN_USE.rawValue)]?.bigEndian32 ?? 0)
+        }
+        return TableSeen(comment: comment, chains: chains)
+    }
+
+    /// struct nfgenmsg: family (NFPROTO_INET = 1), version 0, resource id 0.
+    private static func header() -> nfgenmsg { nfgenmsg(nfgen_family: 1, version: 0, res_id: 0) }
+
+    private static func message(_ type: Int, _ name: String) -> NetlinkMessage {
+        var request = NetlinkMessage(Int(NFNL_SUBSYS_NFTABLES) << 8 | type, action: "look at the table \(name)")
+        request.put(fixed: header())
+        request.attribute(Int(NFTA_TABLE_NAME.rawValue), text: name)
+        return request
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// nftables' numbers are big-endian.
+    fileprivate var bigEndian32: UInt32 { UInt32(bigEndian: number(at: 0, as: UInt32.self)) }
+}

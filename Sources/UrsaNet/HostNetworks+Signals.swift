@@ -1,0 +1,99 @@
+import CLinux
+import Glibc
+public import UrsaBase
+
+/// What tells whether a machine can be reached, step by step.
+extension HostNetworks {
+    /// How long the network's DHCP log is now, in bytes: the point from which `dhcpState` should look.
+    public func dhcpLogLength(network: String) -> UInt64 {
+        File.status(home.folder(network: network) + "/log").map { UInt64(max(0, $0.st_size)) } ?? 0
+    }
+
+    /// Whether the machine with this card asked for an address (DHCPDISCOVER or DHCPREQUEST), and whether it was given
+    /// one (DHCPACK), in the log from `since` on. A restart of dnsmasq empties the log.
+    public func dhcpState(
+        network: String, mac: MACAddress, since: UInt64 = 0
+    ) -> (requestSeen: Bool, answerSent: Bool) {
+        DnsmasqProcess(folder: home.folder(network: network)).dhcpState(mac, since: since)
+    }
+
+    /// Asks the network's own name server for the IPv4 address of a name, as a guest would; nil when it has none or
+    /// does not answer in time. Asked again every 250 ms: a lost packet costs no more than that.
+    public func resolves(network: String, name: String, seconds: Double) -> IPv4Address? {
+        guard let server = server(of: network) else { return nil }
+        let deadline = Deadline.after(seconds: seconds)
+        let socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard socket >= 0 else { return nil }
+        let fd = OwnedFD(socket)
+        // Connected, so that answers from anybody else never arrive.
+        guard connect(fd, server, 53) == 0 else { return nil }
+        while true {
+            let id = UInt16.random(in: 0...UInt16.max)
+            guard let query = DNSMessage.query(name, id: id) else { return nil }
+            _ = send(fd.raw, query, query.count, Int32(MSG_NOSIGNAL))
+            let next = min(deadline, .after(seconds: 0.25))
+            while true {
+                var waiting = pollfd(fd: fd.raw, events: Int16(POLLIN), revents: 0)
+                guard poll(&waiting, 1, next.millisecondsLeft) > 0 else { break }
+                var buffer = [UInt8](repeating: 0, count: 4096)
+                let count = recv(fd.raw, &buffer, buffer.count, 0)
+                guard count > 0 else {
+                    // "Port unreachable": dnsmasq does not run (yet).
+                    pause(milliseconds: UInt32(min(50, next.millisecondsLeft)))
+                    continue
+                }
+                if let address = DNSMessage.answer(Array(buffer[0..<count]), id: id) { return address }
+            }
+            if deadline.isPast { return nil }
+        }
+    }
+
+    /// Whether a TCP connection from the host to this address and port is accepted; waits up to `seconds` for one
+    /// attempt and tries again when it is refused.
+    public func accepts(address: IPv4Address, port: UInt16, seconds: Double) -> Bool {
+        let deadline = Deadline.after(seconds: seconds)
+        while true {
+            if attempt(address, port, until: deadline) { return true }
+            if deadline.isPast { return false }
+            pause(milliseconds: UInt32(min(25, deadline.millisecondsLeft)))
+        }
+    }
+
+    private func attempt(_ address: IPv4Address, _ port: UInt16, until deadline: Deadline) -> Bool {
+        let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let socket = Glibc.socket(AF_INET, flags, 0)
+        guard socket >= 0 else { return false }
+        let fd = OwnedFD(socket)
+        if connect(fd, address, port) == 0 { return true }
+        guard errno == EINPROGRESS else { return false }
+        var waiting = pollfd(fd: fd.raw, events: Int16(POLLOUT), revents: 0)
+        // Not longer than a second: a guest that came up meanwhile is found by a new attempt, not by TCP's back-off.
+        guard poll(&waiting, 1, min(deadline.millisecondsLeft, 1000)) > 0 else { return false }
+        var error: Int32 = 0
+        var size = socklen_t(4)
+        return getsockopt(fd.raw, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0
+    }
+
+    private func connect(_ fd: borrowing OwnedFD, _ address: IPv4Address, _ port: UInt16) -> Int32 {
+        var name = sockaddr_in()
+        name.sin_family = sa_family_t(AF_INET)
+        name.sin_port = port.bigEndian
+        name.sin_addr.s_addr = address.value.bigEndian
+        return withUnsafePointer(to: &name) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(fd.raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+    }
+
+    /// The network's name server: the gateway, to which the host has a route over the stem.
+    private func server(of network: String) -> IPv4Address? {
+        guard let socket = try? NetlinkSocket(), let link = try? socket.link(home.stemName(network)),
+            home.network(alias: link.alias) == network, let routes = try? socket.routes(AF_INET)
+        else { return nil }
+        for route in routes where route.link == link.index {
+            if case .v4(let gateway) = route.gateway { return gateway }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,56 @@
+public import UrsaBase
+
+/// The networks of one home on this host: looks, plans, changes.
+///
+/// Needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN over the network namespace that the calling thread is in: that one is
+/// "the host". Knows nothing of machines but their names, cards and addresses.
+public struct HostNetworks: Sendable {
+    let home: HomeMark
+
+    /// The networks of a home.
+    public init(home: HomeMark) { self.home = home }
+
+    /// What is on the host that carries the home's mark, and facts around it (forwarding, table, dnsmasq, bridges,
+    /// routes). Changes nothing, starts no program.
+    public func observe() throws(UrsaError) -> NetObservation { try Observer(home: home).observe() }
+
+    /// All steps from what was seen to what is wanted, and nothing else: leftovers of the home go, what is damaged is
+    /// mended part by part. Empty when all is as wanted. Pure: same arguments, same steps.
+    public func plan(_ wish: [NetworkWish], _ seen: NetObservation) -> [any Step] { NetworkPlan(home, wish, seen).steps }
+
+    /// Applies steps of `plan`; networks are worked on at the same time. When a step fails, all that was done is undone
+    /// in reverse, and the error thrown.
+    ///
+    /// Call it under the home's lock (`converge` takes it by itself). `report` is called, on the calling thread, with
+    /// each step that is done.
+    public func apply(_ steps: [any Step], report: (any Step) -> Void = { _ in }) throws(UrsaError) {
+        var known: [any NetStep] = []
+        for step in steps {
+            guard let step = step as? any NetStep else {
+                throw UrsaError(.bug, "a step that is none of UrsaNet's: \(step.line)")
+            }
+            known.append(step)
+        }
+        try StepRunner.apply(known, report: report)
+    }
+
+    /// Makes the host's networks what is wanted: observes, plans and applies under the home's lock. Returns the steps
+    /// that were done. `converge([])` takes everything of the home away.
+    @discardableResult
+    public func converge(
+        _ wish: [NetworkWish], report: (any Step) -> Void = { _ in }
+    ) throws(UrsaError) -> [any Step] {
+        try File.makeDirectory(home.folder)
+        let lock = try FileLock(home.folder + "/network.lock")
+        return try converge(wish, holding: lock, report: report)
+    }
+
+    // A borrowed lock lives until the call is over.
+    private func converge(
+        _ wish: [NetworkWish], holding lock: borrowing FileLock, report: (any Step) -> Void
+    ) throws(UrsaError) -> [any Step] {
+        let steps = plan(wish, try observe())
+        try apply(steps, report: report)
+        return steps
+    }
+}

@@ -1,0 +1,32 @@
+import Glibc
+import UrsaBase
+
+/// Where the host's own names come from.
+enum Upstream {
+    /// The file that names servers which a namespace can reach. systemd-resolved's stub listens on the host's loopback,
+    /// which is not that of the namespace; it keeps its real servers in a file of its own.
+    static func resolvFile() -> String {
+        let main = "/etc/resolv.conf"
+        let resolved = "/run/systemd/resolve/resolv.conf"
+        let servers = servers(File.peek(main) ?? "")
+        let onlyLoopback = !servers.isEmpty && servers.allSatisfy { $0.hasPrefix("127.") || $0 == "::1" }
+        return onlyLoopback && File.exists(resolved) ? resolved : main
+    }
+
+    static func servers(_ text: String) -> [String] {
+        text.split(separator: "\n").compactMap { line in
+            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
+            return words.count >= 2 && words[0] == "nameserver" ? String(words[1]) : nil
+        }
+    }
+
+    /// dnsmasq's own user where there is one and it can read the folder; else it stays root.
+    static func user(reading folder: String) -> String? {
+        var path = folder
+        while path != "/", path != "." {
+            if let status = File.status(path), status.st_mode & 0o001 == 0 { return nil }
+            path = Path.parent(path)
+        }
+        return ["dnsmasq", "nobody"].first { getpwnam($0) != nil }
+    }
+}

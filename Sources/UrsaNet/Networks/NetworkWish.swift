@@ -1,0 +1,110 @@
+public import UrsaBase
+
+/// A network as it should be, with everything allocated.
+///
+/// Only the NAT model so far: a subnet of its own behind the host's addresses. The other models will differ in what
+/// the stem and the table do, not in namespace, bridge, taps and names.
+public struct NetworkWish: Sendable, Hashable {
+    /// Name: 1–32 characters, lower-case letters, digits and hyphens, starting with a letter.
+    public var name: String
+    /// The guests' subnet, /8 … /29.
+    public var subnet: IPv4Network
+    /// The guests' IPv6 subnet, a /64; nil for a network without IPv6.
+    public var subnet6: IPv6Network?
+    /// Largest frame payload in bytes, 1280…65535.
+    public var mtu: Int
+    /// Machines on the network. Others get no address.
+    public var members: [Member]
+    /// Ports of the host that lead to machines of the network.
+    public var ports: [PublishedPort]
+
+    /// A network; see the properties.
+    public init(
+        name: String, subnet: IPv4Network, subnet6: IPv6Network? = nil, mtu: Int = 1500, members: [Member] = [],
+        ports: [PublishedPort] = []
+    ) {
+        self.name = name
+        self.subnet = subnet
+        self.subnet6 = subnet6
+        self.mtu = mtu
+        self.members = members
+        self.ports = ports
+    }
+
+    /// The network's DNS domain. `.internal` is reserved for private use.
+    public var domain: String { "\(name).ursa.internal" }
+    /// The guests' router and name server: the first address of the subnet, on the bridge in the namespace.
+    public var gateway: IPv4Address { subnet[1] }
+    /// The host's own address in the subnet, by which guests reach the host: the last one before broadcast.
+    public var hostEnd: IPv4Address { IPv4Address(subnet.broadcast.value - 1) }
+    /// The guests' IPv6 router and name server, `::1` in the subnet.
+    public var gateway6: IPv6Address? { subnet6?.address(low: 1) }
+    /// The host's own IPv6 address in the subnet, `::ffff`.
+    public var hostEnd6: IPv6Address? { subnet6?.address(low: 0xffff) }
+
+    /// Whether a machine may have this address: inside the subnet and none of network, broadcast, gateway, host.
+    public func isFreeForMachines(_ address: IPv4Address) -> Bool {
+        subnet.contains(address) && address != subnet.address && address != subnet.broadcast && address != gateway
+            && address != hostEnd
+    }
+
+    /// The IPv6 address that a machine with this Ethernet address gives itself by SLAAC (RFC 4291 appendix A: modified
+    /// EUI-64). Handing out the same one by DHCPv6 makes the machine's name right for guests with and without DHCPv6.
+    public func slaacAddress(_ mac: MACAddress) -> IPv6Address? {
+        let upper = (mac.value >> 24) << 40 ^ 0x0200_0000_0000_0000
+        return subnet6?.address(low: upper | 0xff_fe00_0000 | mac.value & 0xff_ffff)
+    }
+}
+
+/// A machine's place on a network.
+public struct Member: Sendable, Hashable {
+    /// The machine's name, also its host name.
+    public var machine: String
+    /// Ethernet address of its card.
+    public var mac: MACAddress
+    /// Its fixed address.
+    public var address: IPv4Address
+    /// Its fixed IPv6 address; nil when it has none.
+    public var address6: IPv6Address?
+
+    /// A machine's place; see the properties.
+    public init(machine: String, mac: MACAddress, address: IPv4Address, address6: IPv6Address? = nil) {
+        self.machine = machine
+        self.mac = mac
+        self.address = address
+        self.address6 = address6
+    }
+}
+
+/// A port of the host that leads to a machine.
+public struct PublishedPort: Sendable, Hashable {
+    /// The machine's name, for messages.
+    public var machine: String
+    /// Address of the host that the port is on; nil is every address of the host. With one given, the port leads to
+    /// the machine's address of the same family.
+    public var hostAddress: IPAddress?
+    /// Port on the host, 1…65535.
+    public var hostPort: UInt16
+    /// UDP instead of TCP.
+    public var isUDP: Bool
+    /// The machine's address.
+    public var guestAddress: IPv4Address
+    /// The machine's IPv6 address; nil publishes IPv4 only.
+    public var guestAddress6: IPv6Address?
+    /// Port in the machine, 1…65535.
+    public var guestPort: UInt16
+
+    /// A published port; see the properties.
+    public init(
+        machine: String, hostAddress: IPAddress? = nil, hostPort: UInt16, isUDP: Bool = false,
+        guestAddress: IPv4Address, guestAddress6: IPv6Address? = nil, guestPort: UInt16
+    ) {
+        self.machine = machine
+        self.hostAddress = hostAddress
+        self.hostPort = hostPort
+        self.isUDP = isUDP
+        self.guestAddress = guestAddress
+        self.guestAddress6 = guestAddress6
+        self.guestPort = guestPort
+    }
+}

@@ -1,0 +1,123 @@
+import UrsaBase
+
+/// From what should be and what is to the steps between; a pure function.
+struct NetworkPlan {
+    let home: HomeMark
+    let wishes: [NetworkWish]
+    let seen: NetObservation
+
+    init(_ home: HomeMark, _ wish: [NetworkWish], _ seen: NetObservation) {
+        self.home = home
+        wishes = (seen.hasIPv6 ? wish : wish.map(\.withoutIPv6)).sorted { $0.name < $1.name }
+        self.seen = seen
+    }
+
+    var steps: [any NetStep] {
+        if let error = UrsaError.all(NetworkWish.problems(wishes)) { return [Refusal(error: error)] }
+        let wanted = Set(wishes.map(\.name))
+        var steps: [any NetStep] = []
+        if !wishes.isEmpty, !seen.settings.isEmpty {
+            steps.append(TurnForwardingOn(home: home, changes: seen.settings))
+        }
+        for (name, network) in seen.networks.sorted(by: { $0.key < $1.key })
+        where !wanted.contains(name) && (network.foreign == nil || network.hasTrace) {
+            steps.append(RemoveNetwork(home: home, name: name))
+        }
+        if let step = tableStep { steps.append(step) }
+        for wish in wishes { steps += networkSteps(wish) }
+        if let step = hostsStep { steps.append(step) }
+        if wishes.isEmpty, !seen.journal.isEmpty, !seen.hasOtherHomes {
+            steps.append(PutSettingsBack(home: home, changes: seen.journal))
+        }
+        return steps
+    }
+
+    private func networkSteps(_ wish: NetworkWish) -> [any NetStep] {
+        let now = seen.networks[wish.name] ?? NetworkSeen()
+        if let foreign = now.foreign {
+            return [
+                Refusal(
+                    error: UrsaError(
+                        .conflict, "\(foreign) is there already and is not Ursa's", place: "network \(wish.name)",
+                        remedy: "remove it, or give the network another name"))
+            ]
+        }
+        var steps: [any NetStep] = []
+        let missing = wish.facts(home).subtracting(now.facts)
+        func words(_ part: Part) -> [String] { missing.filter { $0.part == part }.map(\.text).sorted() }
+        let extra = extraFacts(wish, now)
+        let isNew = !now.hasNamespace && now.dnsmasq == nil && now.configuration == nil
+        if !now.hasNamespace || !words(.namespace).isEmpty {
+            steps.append(EnsureNamespace(home: home, wish: wish, exists: now.hasNamespace, survivor: now.dnsmasq))
+        }
+        let bridge = words(.bridge) + extra[.bridge, default: []] + now.stray.map { "\($0) is not attached" }
+        if !bridge.isEmpty || !now.hasNamespace {
+            steps.append(EnsureBridge(home: home, wish: wish, broken: isNew ? [] : bridge.map { "not so: \($0)" }))
+        }
+        let stem = words(.stem) + extra[.stem, default: []]
+        // Proxy entries hang on the bridge, routes on the stem; both go with the namespace.
+        if !stem.isEmpty || !now.hasNamespace {
+            steps.append(EnsureStem(home: home, wish: wish, broken: isNew ? [] : stem.map { "not so: \($0)" }))
+        }
+        let configuration = DnsmasqConfiguration(wish, folder: home.folder(network: wish.name), seen.surroundings)
+        let bridgeGone = words(.bridge).contains { $0.hasPrefix(FactText.upStart(BridgeName.bridge)) }
+        if let reason = restartReason(now, configuration, bridgeGone: bridgeGone) {
+            steps.append(
+                StartDnsmasq(home: home, wish: wish, configuration: configuration, reason: isNew ? nil : reason))
+        } else if now.leases != configuration.leases || now.names != configuration.names {
+            steps.append(
+                UpdateMachines(
+                    home: home, wish: wish, configuration: configuration,
+                    previous: DnsmasqConfiguration.Machines(leases: now.leases, names: now.names)))
+        }
+        return steps
+    }
+
+    private func restartReason(_ now: NetworkSeen, _ wanted: DnsmasqConfiguration, bridgeGone: Bool) -> String? {
+        if now.dnsmasq == nil { return "it does not run" }
+        if now.configuration != wanted.main { return "its configuration changed" }
+        return bridgeGone ? "its bridge is new" : nil
+    }
+
+    /// Addresses that bridge and stem have but should not: those of another subnet.
+    private func extraFacts(_ wish: NetworkWish, _ now: NetworkSeen) -> [Part: [String]] {
+        let wanted = wish.facts(home)
+        var result: [Part: [String]] = [:]
+        for fact in now.facts.subtracting(wanted) {
+            let starts = [FactText.addressStart(BridgeName.bridge), FactText.addressStart(home.stemName(wish.name))]
+            if starts.contains(where: { fact.text.hasPrefix($0) }) { result[fact.part, default: []].append(fact.text) }
+        }
+        return result
+    }
+
+    private var tableStep: (any NetStep)? {
+        guard !wishes.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
+        let ruleset = Ruleset(home, wishes)
+        guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
+        if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
+        return table.chains == ruleset.chains ? nil : load(ruleset, reason: "somebody changed it")
+    }
+
+    private func load(_ ruleset: Ruleset, reason: String?) -> LoadTable {
+        LoadTable(
+            home: home, ruleset: ruleset, networks: wishes.count, ports: wishes.reduce(0) { $0 + $1.ports.count },
+            reason: reason, previous: seen.tableText)
+    }
+
+    private var hostsStep: (any NetStep)? {
+        let parts = HostsFile.split(seen.hostsText, home)
+        let block = HostsFile.block(wishes, outside: parts.outside)
+        guard HostsFile.text(parts, block: block, home) != seen.hostsText else { return nil }
+        return WriteHostsBlock(home: home, block: block, previous: parts.block ?? [])
+    }
+}
+
+extension NetworkSeen {
+    /// Whether anything of ours is there, beside what is foreign.
+    var hasTrace: Bool { configuration != nil || dnsmasq != nil || !leases.isEmpty }
+}
+
+extension FactText {
+    static func upStart(_ link: String) -> String { "\(link) is up" }
+    static func addressStart(_ link: String) -> String { "\(link) has " }
+}

@@ -1,0 +1,75 @@
+import UrsaBase
+
+/// Loads the host's table.
+struct LoadTable: NetStep {
+    let home: HomeMark
+    let ruleset: Ruleset
+    let networks: Int
+    let ports: Int
+    /// Why a table that was there is loaded again; nil for the first.
+    let reason: String?
+    /// The text loaded before, for undoing.
+    let previous: String?
+    let phase = Phase.make
+    let network: String? = nil
+
+    var line: String {
+        let what = "table inet \(ruleset.table): \(networks) networks, \(ports) published ports"
+        return reason.map { "~ \(what) (\($0))" } ?? "+ \(what)"
+    }
+
+    func apply() throws(UrsaError) {
+        try FirewallTable.load(ruleset.text)
+        try File.makeDirectory(home.runFolder)
+        try File.replace(home.tableFile, text: ruleset.text, mode: 0o644)
+    }
+
+    func undo() throws(UrsaError) {
+        guard let previous, reason != nil else {
+            try FirewallTable.load(Ruleset.removal(home))
+            return try File.remove(home.tableFile)
+        }
+        try FirewallTable.load(previous)
+        try File.replace(home.tableFile, text: previous, mode: 0o644)
+    }
+}
+
+/// Removes the host's table.
+struct RemoveTable: NetStep {
+    let home: HomeMark
+    let phase = Phase.make
+    let network: String? = nil
+    var line: String { "- table inet \(home.tableName)" }
+
+    func apply() throws(UrsaError) {
+        try FirewallTable.load(Ruleset.removal(home))
+        try File.remove(home.tableFile)
+    }
+
+    func undo() throws(UrsaError) {}
+}
+
+/// Writes, changes or removes the home's block of the names file.
+struct WriteHostsBlock: NetStep {
+    let home: HomeMark
+    let block: [String]
+    let previous: [String]
+    let phase = Phase.names
+    let network: String? = nil
+
+    var line: String {
+        let sign = previous.isEmpty ? "+" : block.isEmpty ? "-" : "~"
+        let count = block.isEmpty ? previous.count : block.count
+        return "\(sign) \(home.hostsFile): \(count == 1 ? "1 line" : "\(count) lines") of machine names"
+    }
+
+    func apply() throws(UrsaError) { try write(block) }
+    func undo() throws(UrsaError) { try write(previous) }
+
+    private func write(_ block: [String]) throws(UrsaError) {
+        // Read again: somebody may have edited the file since it was looked at.
+        let text = File.exists(home.hostsFile) ? try File.readText(home.hostsFile) : ""
+        let new = HostsFile.text(HostsFile.split(text, home), block: block, home)
+        if new != text { try HostsFile.write(home.hostsFile, new) }
+    }
+}

@@ -1,0 +1,103 @@
+import UrsaBase
+
+/// When a step runs: phases one after the other; within a phase the networks at the same time.
+enum Phase: Int, Sendable, Comparable {
+    /// Before anything else: settings of the host.
+    case prepare
+    /// Taking down what is not wanted.
+    case remove
+    /// Making and mending networks, and the table beside them.
+    case make
+    /// Names on the host.
+    case names
+    /// What only makes sense at the very end.
+    case last
+
+    static func < (a: Phase, b: Phase) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// A step on networks.
+protocol NetStep: Step {
+    var phase: Phase { get }
+    /// Steps of one network run in their order; nil for steps of the whole host.
+    var network: String? { get }
+}
+
+/// Stands for a wish that can't be: says why when it is applied.
+struct Refusal: NetStep {
+    let error: UrsaError
+    let phase = Phase.prepare
+    let network: String? = nil
+    var line: String { "! \(error.message)" }
+    func apply() throws(UrsaError) { throw error }
+    func undo() throws(UrsaError) {}
+}
+
+/// Carries out plans.
+enum StepRunner {
+    /// Applies the steps: phases in order, networks of a phase at the same time on a few threads. When one fails,
+    /// everything done is undone in reverse and the first error is thrown.
+    static func apply(_ steps: [any NetStep], report: (any Step) -> Void) throws(UrsaError) {
+        var done: [any NetStep] = []
+        for phase in Set(steps.map(\.phase)).sorted() {
+            let (finished, error) = run(lanes(steps.filter { $0.phase == phase }))
+            done += finished
+            for step in finished { report(step) }
+            guard let error else { continue }
+            var further: [UrsaError] = []
+            for step in done.reversed() {
+                do { try step.undo() } catch { further.append(error) }
+            }
+            throw UrsaError.all([error] + further) ?? error
+        }
+    }
+
+    private static func lanes(_ steps: [any NetStep]) -> [[any NetStep]] {
+        var order: [String?] = []
+        var lanes: [String?: [any NetStep]] = [:]
+        let removals = steps.compactMap { $0 as? RemoveNetwork }
+        for step in steps where !(step is RemoveNetwork) {
+            if lanes[step.network] == nil { order.append(step.network) }
+            lanes[step.network, default: []].append(step)
+        }
+        // Removals share the kernel's waiting, so they go together.
+        let together: [[any NetStep]] = removals.isEmpty ? [] : [[RemoveNetworks(networks: removals)]]
+        return together + order.compactMap { lanes[$0] }
+    }
+
+    private static func run(_ lanes: [[any NetStep]]) -> ([any NetStep], UrsaError?) {
+        struct State: Sendable {
+            var next = 0
+            var done: [any NetStep] = []
+            var error: UrsaError?
+        }
+        let state = Locked(State())
+        let work: @Sendable () -> Void = {
+            while true {
+                let lane = state.withLock { state -> [any NetStep]? in
+                    guard state.next < lanes.count, state.error == nil else { return nil }
+                    state.next += 1
+                    return lanes[state.next - 1]
+                }
+                guard let lane else { return }
+                for step in lane {
+                    if state.withLock({ $0.error != nil }) { return }
+                    do throws(UrsaError) {
+                        try step.apply()
+                        state.withLock { $0.done += (step as? RemoveNetworks)?.networks ?? [step] }
+                    } catch {
+                        // What it did before it failed must go too.
+                        try? step.undo()
+                        state.withLock { $0.error = $0.error ?? error }
+                        return
+                    }
+                }
+            }
+        }
+        // Threads inherit the caller's namespaces. The work is waiting for the kernel more than computing.
+        let threads = (0..<min(lanes.count - 1, 8)).compactMap { _ in try? OSThread(work) }
+        work()
+        for thread in threads { thread.join() }
+        return state.withLock { ($0.done, $0.error) }
+    }
+}

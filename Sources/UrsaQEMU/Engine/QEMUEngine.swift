@@ -1,0 +1,157 @@
+import Glibc
+public import UrsaBase
+public import UrsaKeeper
+public import UrsaModel
+
+/// Turns a machine of the spec into what the keeper runs: QEMU with every file, tap and socket handed over.
+public enum QEMUEngine {
+    /// One image file by path.
+    public struct ImageFile: Sendable, Hashable {
+        /// Absolute path.
+        public var path: String
+        /// What is in it.
+        public var format: QEMUMachine.ImageFormat
+        /// An image file.
+        public init(path: String, format: QEMUMachine.ImageFormat) {
+            self.path = path
+            self.format = format
+        }
+    }
+
+    /// What the machine starts from, by path.
+    public struct Images: Sendable, Hashable {
+        /// The machine's own disk, which it writes to; nil for a machine without.
+        public var disk: ImageFile?
+        /// What lies below the disk, nearest first; opened read only.
+        public var backing: [ImageFile]
+        /// A kernel to start directly (readable by the engine's user); nil to start from the disk.
+        public var kernel: String?
+        /// Its initramfs.
+        public var initrd: String?
+        /// Its command line, before the person's own arguments.
+        public var kernelArguments: String
+        /// A raw disk image with the first boot's data, given read only as the last disk.
+        public var seed: String?
+
+        /// The images of a machine.
+        public init(
+            disk: ImageFile? = nil, backing: [ImageFile] = [], kernel: String? = nil, initrd: String? = nil,
+            kernelArguments: String = "", seed: String? = nil
+        ) {
+            self.disk = disk
+            self.backing = backing
+            self.kernel = kernel
+            self.initrd = initrd
+            self.kernelArguments = kernelArguments
+            self.seed = seed
+        }
+    }
+
+    /// A network card as the plan decided it.
+    public enum NIC: Sendable, Hashable {
+        /// Plugged into a tap that the caller holds.
+        case tap(mac: MACAddress, mtu: Int?)
+        /// Plugged into QEMU's user-space NAT; the first of them gets the machine's published ports.
+        case user(mac: MACAddress)
+    }
+
+    /// The user that engines run as when root starts them, with the group that may use /dev/kvm.
+    ///
+    /// - Parameter user: user and group by number.
+    public static func withKVM(_ user: Program.User) -> Program.User {
+        guard let device = File.status("/dev/kvm") else { return user }
+        var user = user
+        if !user.groups.contains(device.st_gid) { user.groups.append(device.st_gid) }
+        return user
+    }
+
+    /// The launch of a machine.
+    ///
+    /// The launch's `inherited` numbers are those of the tap cards, in order: the caller hands its taps to
+    /// `Keeper.start` by them.
+    /// - Parameters:
+    ///   - spec: the machine.
+    ///   - identity: the machine's identity, for events.
+    ///   - uuid: the machine's UUID.
+    ///   - qemu: the engine, from `QEMUProbe.find`.
+    ///   - machineType: the type the machine was made with, nil for the newest.
+    ///   - accelerator: as probed.
+    ///   - images: what it starts from.
+    ///   - nics: its cards in order.
+    ///   - user: the user to run as, nil to stay the caller's.
+    ///   - usesVhost: whether the kernel moves the packets of tap cards (/dev/vhost-net is opened by the keeper).
+    ///   - settle: see `KeeperLaunch.settle`.
+    ///   - eventsPath: see `KeeperLaunch.eventsPath`.
+    /// - Throws: `.unsupported` when QEMU can't do what is asked.
+    public static func make(
+        _ spec: MachineSpec, identity: String, uuid: String, qemu: QEMUInstallation, machineType: String? = nil,
+        accelerator: QEMUMachine.Accelerator, images: Images, nics: [NIC] = [], user: Program.User? = nil,
+        usesVhost: Bool = false, settle: [String] = [], eventsPath: String? = nil
+    ) throws(UrsaError) -> KeeperLaunch {
+        if let machineType, !qemu.machineTypes.contains(machineType) {
+            throw UrsaError(
+                .unsupported, "QEMU \(qemu.version) does not have the machine type \(machineType)",
+                place: "machine \(spec.name)", remedy: "install the QEMU that the machine was made with")
+        }
+        var next: Int32 = 13
+        func number() -> Int32 {
+            defer { next += 1 }
+            return next
+        }
+        var files: [KeeperLaunch.EngineFile] = []
+        func file(_ path: String, writable: Bool = false) -> Int32 {
+            let fd = number()
+            files.append(KeeperLaunch.EngineFile(fd: fd, path: Path.absolute(path), isWritable: writable))
+            return fd
+        }
+
+        var machine = QEMUMachine(
+            name: spec.name, uuid: uuid, machineType: machineType ?? qemu.machineType, accelerator: accelerator,
+            cpus: spec.cpus, memory: spec.memory, consoleSocket: 10, monitorSockets: [11, 12])
+        if let kernel = images.kernel {
+            let words = [images.kernelArguments, spec.kernelArguments ?? ""].filter { !$0.isEmpty }
+            machine.boot = .kernel(
+                fd: file(kernel), initrd: images.initrd.map { file($0) }, arguments: words.joined(separator: " "))
+        }
+        if let disk = images.disk {
+            machine.disks.append(
+                QEMUMachine.Disk(
+                    image: .init(fd: file(disk.path, writable: true), format: disk.format),
+                    backing: images.backing.map { .init(fd: file($0.path), format: $0.format) }, serial: "root"))
+        }
+        if let seed = images.seed {
+            machine.disks.append(
+                QEMUMachine.Disk(image: .init(fd: file(seed), format: .raw), isReadOnly: true, serial: "seed"))
+        }
+        var inherited: [Int32] = []
+        var ports = spec.publish
+        for nic in nics {
+            switch nic {
+            case .tap(let mac, let mtu):
+                let fd = number()
+                inherited.append(fd)
+                let vhost = usesVhost ? file("/dev/vhost-net", writable: true) : nil
+                machine.nics.append(.init(backend: .tap(fd: fd, vhost: vhost), mac: mac, mtu: mtu))
+            case .user(let mac):
+                machine.nics.append(.init(backend: .user(ports), mac: mac))
+                ports = []
+            }
+        }
+        let restart: KeeperLaunch.Restart =
+            switch spec.restart {
+            case .never: .never
+            case .onFailure(let limit): .onFailure(limit: limit)
+            case .always: .always
+            }
+        let launch = KeeperLaunch(
+            machine: identity, name: spec.name, program: qemu.path, arguments: try QEMUCommand(machine).arguments,
+            user: user, files: files, inherited: inherited,
+            sockets: [
+                .init(name: "console.sock", fd: 10, purpose: .console),
+                .init(name: "engine.sock", fd: 11, purpose: .monitor),
+                .init(name: "qmp.sock", fd: 12, purpose: .people),
+            ], restart: restart, stopTimeout: spec.stopTimeout, settle: settle, eventsPath: eventsPath)
+        try launch.validate()
+        return launch
+    }
+}

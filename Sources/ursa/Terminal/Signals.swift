@@ -1,0 +1,39 @@
+import CLinux
+import Glibc
+import UrsaBase
+
+/// The end of the program by a signal: the terminal is put right, then the status is 130.
+///
+/// Nothing else needs cleaning: every step of the work survives kill -9, and the next command mends what is left.
+enum Signals {
+    /// Exit status of a program that a person interrupted.
+    static let interrupted: Int32 = 130
+
+    /// Blocks the signals everywhere and waits for them on a thread of their own, where everything may be called.
+    static func handle() throws(UrsaError) {
+        // Those that the caller ignores stay so: nohup(1) and background jobs of a script mean it.
+        let numbers = [SIGINT, SIGTERM, SIGHUP].filter { !isIgnored($0) }
+        let descriptor = clinux_signalfd(numbers, Int32(numbers.count))
+        guard descriptor >= 0 else { throw UrsaError.system(Errno(-descriptor), "wait for signals") }
+        _ = try OSThread {
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            while poll(&waiting, 1, -1) <= 0 {}
+            Terminal.leaveRaw()
+            Screen.clearProgress()
+            _exit(interrupted)
+        }
+    }
+
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(number, nil, &action) == 0 else { return false }
+        let ignore = unsafeBitCast(SIG_IGN, to: Int.self)
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == ignore
+    }
+
+    /// Makes signals what they were, for a program that takes this one's place.
+    static func restore() {
+        _ = clinux_unblock_signals()
+        signal(SIGPIPE, SIG_DFL)
+    }
+}

@@ -1,0 +1,42 @@
+import Glibc
+public import UrsaBase
+
+/// The `tiny` image, built once for a whole test run and lent to each test's own home.
+public enum SharedImages {
+    private static let folder = Path.parent(Path.parent(Path.parent(#filePath))) + "/.build/test-home"
+
+    private static let built = Locked<Result<Void, UrsaError>?>(nil)
+
+    /// The folder of the shared image store; what is missing is built first.
+    public static func path() throws -> String {
+        try built.withLock { state in
+            if state == nil {
+                do throws(UrsaError) {
+                    // Several test processes may want it at once.
+                    try File.makeDirectory(folder, mode: 0o755)
+                    try FileLock.holding(folder + ".lock") { () throws(UrsaError) in try build() }
+                    state = .success(())
+                } catch { state = .failure(error) }
+            }
+            try state?.get()
+        }
+        return folder + "/images"
+    }
+
+    /// Lets a home use the shared images.
+    public static func lend(to home: String) throws {
+        let images = try path()
+        try File.makeDirectory(home, mode: 0o711)
+        guard symlink(images, home + "/images") == 0 else { throw UrsaError.system(.current, "lend the images") }
+    }
+
+    private static func build() throws(UrsaError) {
+        let environment = [
+            "URSA_HOME=\(folder)", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=\(folder)",
+        ]
+        let known = try Program(Products.ursa, ["image", "ls", "--json"], environment: environment).require("list images")
+        if known.contains("\"tiny\"") { return }
+        try Program(Products.ursa, ["image", "build", "tiny"], environment: environment)
+            .require("build the image tiny", seconds: 600)
+    }
+}
