@@ -1,0 +1,120 @@
+import Glibc
+import Testing
+import UrsaBase
+
+@Suite("Event loop and threads")
+struct ConcurrencyTests {
+    @Test("a descriptor's handler is called when it is ready, not after its removal", .timeLimit(.minutes(1)))
+    func descriptors() throws {
+        let loop = try EventLoop()
+        let pair = try UnixSocket.pair()
+        let one = pair.one.raw
+        let other = pair.other.raw
+        var received: [UInt8] = []
+        var calls = 0
+        try loop.add(other, .read) { _ in
+            var buffer = [UInt8](repeating: 0, count: 16)
+            received += buffer.prefix(max(0, read(other, &buffer, buffer.count)))
+            received = received.isEmpty ? [] : received
+            calls += 1
+            loop.remove(other)
+            _ = write(one, "x", 1)
+        }
+        loop.after(seconds: 0) { _ = write(one, "x", 1) }
+        loop.after(seconds: 0.1) { loop.stop() }
+        try loop.run()
+        #expect(calls == 1)
+    }
+
+    @Test("a hang-up is reported without being asked for", .timeLimit(.minutes(1)))
+    func hangUp() throws {
+        let loop = try EventLoop()
+        let pipe = try makePipe()
+        let raw = pipe.read.raw
+        var seen: EventLoop.Interest = []
+        try loop.add(raw, []) { interest in
+            seen = interest
+            loop.stop()
+        }
+        let end = pipe.write.raw
+        loop.after(seconds: 0) { shutdownWriteEnd(end) }
+        loop.after(seconds: 5) { loop.stop() }
+        try loop.run()
+        #expect(!seen.intersection(.hangUp).isEmpty)
+    }
+
+    @Test("timers fire in order of time, and not when cancelled", .timeLimit(.minutes(1)))
+    func timers() throws {
+        let loop = try EventLoop()
+        var fired: [Int] = []
+        loop.after(seconds: 0.06) { fired.append(3); loop.stop() }
+        loop.after(seconds: 0.02) { fired.append(1) }
+        let cancelled = loop.after(seconds: 0.03) { fired.append(99) }
+        loop.after(seconds: 0.04) { fired.append(2); loop.cancel(12345) }
+        loop.cancel(cancelled)
+        try loop.run()
+        #expect(fired == [1, 2, 3])
+    }
+
+    @Test("a timer that sets itself again at once does not starve the descriptors", .timeLimit(.minutes(1)))
+    func fairness() throws {
+        let loop = try EventLoop()
+        let pair = try UnixSocket.pair()
+        let limit = Deadline.after(seconds: 5)
+        var served = false
+        try loop.add(pair.other.raw, .read) { _ in
+            served = true
+            loop.stop()
+        }
+        func again() {
+            if limit.isPast { return loop.stop() }
+            loop.after(seconds: 0, again)
+        }
+        again()
+        _ = write(pair.one.raw, "x", 1)
+        try loop.run()
+        #expect(served)
+    }
+
+    @Test("a handler that removes another one of the same batch is obeyed", .timeLimit(.minutes(1)))
+    func removalInBatch() throws {
+        let loop = try EventLoop()
+        let first = try UnixSocket.pair()
+        let second = try UnixSocket.pair()
+        var calls = 0
+        let raws = [first.other.raw, second.other.raw]
+        for raw in raws {
+            try loop.add(raw, .read) { _ in
+                calls += 1
+                for each in raws { loop.remove(each) }
+            }
+        }
+        _ = write(first.one.raw, "x", 1)
+        _ = write(second.one.raw, "x", 1)
+        loop.after(seconds: 0.1) { loop.stop() }
+        try loop.run()
+        #expect(calls == 1)
+        #expect(error { () throws(UrsaError) in try loop.add(-1, .read) { _ in } } != nil)
+    }
+
+    @Test("threads hand back what they return or throw")
+    func threads() throws {
+        #expect(try OSThread.run { () throws(UrsaError) in 42 } == 42)
+        #expect(error { () throws(UrsaError) in _ = try OSThread.run { () throws(UrsaError) -> Int in throw UrsaError(.conflict, "taken") } }?.message == "taken")
+        let bodies = (0..<10).map { number in { @Sendable () throws(UrsaError) -> Int in number } }
+        #expect(try OSThread.concurrently(bodies) == Array(0..<10))
+        let total = Locked(0)
+        let threads = try [1, 2, 3, 4].map { _ in
+            try OSThread { for _ in 0..<1000 { total.withLock { $0 += 1 } } }
+        }
+        for thread in threads { thread.join() }
+        #expect(total.withLock { $0 } == 4000)
+    }
+}
+
+/// Ends a pipe's write side while its owner still holds the number: the number then means /dev/null.
+private func shutdownWriteEnd(_ fd: Int32) {
+    let null = open("/dev/null", O_RDWR)
+    dup2(null, fd)
+    close(null)
+}
