@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Imports go down only; scripts/check-imports.py holds the graph that docs/architecture.md draws.
+// Imports go down only; scripts/check-imports holds the graph that docs/architecture.md draws.
 // Everything below UrsaModel builds without any package, so the engine side compiles in seconds.
 
 let strict: [SwiftSetting] = [

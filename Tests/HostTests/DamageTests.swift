@@ -40,7 +40,7 @@ struct DamageTests {
         let host = try host()
         switch damage {
         case "flushed nft table": try host.run("nft", ["flush", "ruleset"])
-        case "deleted bridge": try host.run("ip", ["-n", "ursa-lab", "link", "del", "br0"])
+        case "deleted bridge": try host.run("ip", ["-n", try host.namespace(), "link", "del", "br0"])
         case "killed dnsmasq":
             for pid in host.processes() where File.peek("/proc/\(pid)/comm") == "dnsmasq" {
                 ProcessIdentity(running: pid)?.signal(SIGKILL)
@@ -49,7 +49,7 @@ struct DamageTests {
             let links = try host.run("ip", ["-o", "link", "show", "type", "veth"])
             let stem = links.split(separator: ":").dropFirst().first?.split(separator: "@").first.map { $0.trimmed }
             try host.run("ip", ["link", "del", try #require(stem)])
-        default: try host.run("ip", ["netns", "del", "ursa-lab"])
+        default: try host.run("ip", ["netns", "del", try host.namespace()])
         }
         let listing = try host.ursa("ps")
         #expect(listing.end.isSuccess)
@@ -89,9 +89,7 @@ struct DamageTests {
     @Test func killedEngineIsReportedInWordsAndItsNetworkGoes() throws {
         let host = try host()
         #expect(ProcessIdentity(running: try pids(host).engine)?.signal(SIGKILL) == true)
-        let deadline = Deadline.after(seconds: 20)
-        while try !host.leftovers().isEmpty, !deadline.isPast { pause(milliseconds: 100) }
-        #expect(try host.leftovers() == [])
+        #expect(try host.leftovers(patience: 20) == [])
         let table = try host.ursaOK("ps", "-a")
         #expect(table.contains("failed") && table.contains("killed"))
         try end(host)

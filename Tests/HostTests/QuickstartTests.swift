@@ -83,11 +83,9 @@ struct QuickstartTests {
         let host = try host()
         try host.ursaOK("up", "-f", host.folder + "/ursa.yaml", "--wait", "--timeout", "90")
         try host.ursaOK("stop", "db")
-        #expect(try host.leftovers().contains { $0.contains("namespace") }, "web still needs the network")
+        #expect(try host.present().contains { $0.contains("namespace") }, "web still needs the network")
         _ = try host.ursa("console", "web", "--no-replay", "--send", "poweroff\\n", "--until", "never", "--timeout", "15")
-        let deadline = Deadline.after(seconds: 20)
-        while try !host.leftovers().isEmpty, !deadline.isPast { pause(milliseconds: 100) }
-        #expect(try host.leftovers() == [])
+        #expect(try host.leftovers(patience: 20) == [])
         #expect(try host.ursaOK("ps", "-a").contains("the guest powered off"))
     }
 

@@ -96,8 +96,29 @@ public final class PrivateHost: Sendable {
         return result.text
     }
 
+    /// Name of the one network namespace that Ursa has made here.
+    public func namespace() throws -> String {
+        guard let name = File.list("/proc/\(holder.pid)/root/run/netns").first else {
+            throw UrsaError(.notFound, "there is no network namespace on the private host")
+        }
+        return name
+    }
+
     /// What Ursa has left on this host: links, namespaces, tables, processes, lines in the hosts file; empty when nothing.
-    public func leftovers() throws -> [String] {
+    ///
+    /// A keeper's last act, and the kernel's end of a namespace, may come a moment after the command has returned; what
+    /// is still there after `patience` seconds has been left.
+    public func leftovers(patience: Double = 5) throws -> [String] {
+        let deadline = Deadline.after(seconds: patience)
+        while true {
+            let found = try present()
+            if found.isEmpty || deadline.isPast { return found }
+            pause(milliseconds: 50)
+        }
+    }
+
+    /// What of Ursa is on this host right now.
+    public func present() throws -> [String] {
         var result: [String] = []
         let links = try run("ip", ["-o", "link"]).split(separator: "\n").filter { !$0.contains(" lo:") && !$0.contains("LOOPBACK") }
         // A kernel may make tunnel devices in every new namespace.

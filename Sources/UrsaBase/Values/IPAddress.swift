@@ -158,6 +158,13 @@ public struct IPv6Network: Hashable, Sendable, CustomStringConvertible {
     }
     /// The address with these low 64 bits. Only for prefixes up to 64.
     public func address(low: UInt64) -> IPv6Address { IPv6Address(high: address.high, low: address.low | low) }
+    /// The address that a card forms by itself from a router advertisement of this subnet (RFC 4291, appendix A:
+    /// modified EUI-64); nil when the prefix is longer than 64.
+    public func slaacAddress(of mac: MACAddress) -> IPv6Address? {
+        guard prefix <= 64 else { return nil }
+        let upper = (mac.value >> 24) << 40 ^ 0x0200_0000_0000_0000
+        return address(low: upper | 0xff_fe00_0000 | mac.value & 0xff_ffff)
+    }
     /// Whether an address lies in it.
     public func contains(_ other: IPv6Address) -> Bool { IPv6Network(other, prefix: prefix).address == address }
     /// Whether two subnets share an address.

@@ -113,11 +113,8 @@ struct Allocator {
                 } else {
                     card.address = try freeAddress(subnet, nic.network, result)
                 }
-                if let address = card.address {
-                    // The same host number in both families: 10.77.0.10 and fd…::10.
-                    let number = String(address.value - subnet.address.value)
-                    card.address6 = network.subnet6?.address(low: UInt64(number, radix: 16) ?? UInt64(address.value))
-                }
+                // The same by router advertisement and by DHCPv6: the name is right whichever the guest uses.
+                card.address6 = network.subnet6?.slaacAddress(of: mac)
             }
             result.append(card)
         }

@@ -94,8 +94,10 @@ public struct Store: Sendable {
         if let error = error as? UrsaError { return error }
         guard let error = error as? DatabaseError else { return UrsaError(.io, "can't \(action): \(error)", place: path) }
         let words = error.message ?? "\(error.resultCode)"
+        // SQLite says "I/O error" when its shared-memory file finds no room.
+        let isFull = error.resultCode == .SQLITE_FULL || (error.resultCode == .SQLITE_IOERR && hasNoRoom(path))
         switch error.resultCode {
-        case .SQLITE_FULL:
+        case _ where isFull:
             return UrsaError(
                 .io, "can't \(action): the disk is full", place: path,
                 remedy: "free some disk space, then run the command again")
@@ -111,5 +113,10 @@ public struct Store: Sendable {
             return UrsaError(.timeout, "can't \(action): another command has held it for 10 s", place: path)
         default: return UrsaError(.io, "can't \(action): \(words)", place: path)
         }
+    }
+
+    private static func hasNoRoom(_ path: String) -> Bool {
+        var info = statvfs()
+        return statvfs(path, &info) == 0 && UInt64(info.f_bavail) &* UInt64(info.f_frsize) < 1 << 18
     }
 }
