@@ -74,8 +74,11 @@ struct ConcurrencyTests {
             if limit.isPast { return loop.stop() }
             loop.after(seconds: 0, again)
         }
-        again()
-        _ = write(pair.one.raw, "x", 1)
+        // Only then is there something to serve.
+        loop.after(seconds: 0) {
+            _ = write(pair.one.raw, "x", 1)
+            again()
+        }
         try loop.run()
         #expect(served)
     }
