@@ -81,8 +81,9 @@ struct SettingsJournal: Sendable {
 struct TurnForwardingOn: NetStep {
     let home: HomeMark
     let changes: [SettingChange]
-    let phase = Phase.prepare
+    let phase = Phase.make
     let network: String? = nil
+    let lane = "settings"
 
     var line: String {
         let shown = changes.filter { $0.old != $0.new }.map { "net/\($0.name) \($0.old) → \($0.new)" }
@@ -98,12 +99,14 @@ struct TurnForwardingOn: NetStep {
     func undo() throws(UrsaError) { SettingsJournal.restore(changes) }
 }
 
-/// Puts the host's settings back.
+/// Puts the host's settings back, beside the removal of the last network: afterwards the kernel is busy with taking
+/// namespaces apart, and lets nobody write network settings for a while.
 struct PutSettingsBack: NetStep {
     let home: HomeMark
     let changes: [SettingChange]
-    let phase = Phase.last
+    let phase = Phase.remove
     let network: String? = nil
+    let lane = "settings"
 
     var line: String {
         let shown = changes.filter { $0.old != $0.new }.map { "net/\($0.name) \($0.new) → \($0.old)" }

@@ -293,10 +293,13 @@ struct RemoveNetworks: NetStep {
         let names = Set(networks.map(\.name))
         try socket.deleteLinks(
             socket.links().filter { home.network(alias: $0.alias).map(names.contains) == true }.map(\.index))
-        for process in processes { try process.stop() }
-        for network in networks { try home.namespace(network.name).remove() }
-        // The trace goes last.
-        for process in processes { try process.removeFiles() }
+        // Each unmount waits for the kernel's readers too: at the same time, they wait together. The trace goes last.
+        try onThreads(networks, atMost: 32) { network throws(UrsaError) in
+            let process = DnsmasqProcess(folder: home.folder(network: network.name))
+            try process.stop()
+            try home.namespace(network.name).remove()
+            try process.removeFiles()
+        }
     }
 
     func undo() throws(UrsaError) {}
