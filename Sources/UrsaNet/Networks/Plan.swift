@@ -51,12 +51,12 @@ struct NetworkPlan {
             steps.append(EnsureNamespace(home: home, wish: wish, exists: now.hasNamespace, survivor: now.dnsmasq))
         }
         let bridge = words(.bridge) + extra[.bridge, default: []] + now.stray.map { "\($0) is not attached" }
-        if !bridge.isEmpty || !now.hasNamespace {
+        if !bridge.isEmpty {
             steps.append(EnsureBridge(home: home, wish: wish, broken: isNew ? [] : bridge.map { "not so: \($0)" }))
         }
         let stem = words(.stem) + extra[.stem, default: []]
         // Proxy entries hang on the bridge, routes on the stem; both go with the namespace.
-        if !stem.isEmpty || !now.hasNamespace {
+        if !stem.isEmpty {
             steps.append(EnsureStem(home: home, wish: wish, broken: isNew ? [] : stem.map { "not so: \($0)" }))
         }
         let configuration = DnsmasqConfiguration(wish, folder: home.folder(network: wish.name), seen.surroundings)
@@ -95,7 +95,8 @@ struct NetworkPlan {
         let ruleset = Ruleset(home, wishes)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
-        return table.chains == ruleset.chains ? nil : load(ruleset, reason: "somebody changed it")
+        let isWhole = table.chains == ruleset.chains && table.elements == ruleset.elements
+        return isWhole ? nil : load(ruleset, reason: "somebody changed it")
     }
 
     private func load(_ ruleset: Ruleset, reason: String?) -> LoadTable {

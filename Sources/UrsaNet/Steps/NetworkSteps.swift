@@ -15,7 +15,9 @@ struct EnsureNamespace: NetStep {
     private var namespace: NetworkNamespace { home.namespace(wish.name) }
 
     var line: String {
-        exists ? "~ settings in namespace \(namespace.name)" : "+ namespace \(namespace.name)"
+        if exists { return "~ settings in namespace \(namespace.name)" }
+        return survivor == nil
+            ? "+ namespace \(namespace.name)" : "~ namespace \(namespace.name): its dnsmasq lives in it, its name is gone"
     }
 
     func apply() throws(UrsaError) {
