@@ -113,7 +113,8 @@ struct DamageTests {
         try mend(complaint: nil, steps: ["~ "]) { host in
             let text = try File.readText(host.home.hostsFile)
             try File.replace(
-                host.home.hostsFile, text: text.split(separator: "\n").filter { !$0.contains("10.77.0.11") }
+                host.home.hostsFile,
+                text: text.split(separator: "\n").filter { !$0.contains("10.77.0.11") }
                     .joined(separator: "\n") + "\n")
         }
     }

@@ -7,7 +7,8 @@ import UrsaBase
 
 @Suite("the host around networks", .enabled(if: PrivateHost.isPossible, "needs root for network namespaces"))
 struct HostTests {
-    @Test("taps are on the bridge with our mark, come back after its loss, and go with their descriptor",
+    @Test(
+        "taps are on the bridge with our mark, come back after its loss, and go with their descriptor",
         .enabled(if: File.exists("/dev/net/tun"), "this kernel has no /dev/net/tun"))
     func taps() throws {
         try PrivateHost.run { host in

@@ -49,7 +49,8 @@ struct DnsmasqProcess: Sendable {
         let result = try program.run(seconds: 20)
         guard result.end.isSuccess else {
             throw UrsaError(
-                .io, "dnsmasq does not start: \(result.errors.trimmed.isEmpty ? "\(result.end)" : result.errors.trimmed)",
+                .io,
+                "dnsmasq does not start: \(result.errors.trimmed.isEmpty ? "\(result.end)" : result.errors.trimmed)",
                 place: main)
         }
     }

@@ -54,7 +54,8 @@ struct NetworkNamespace: Sendable, Hashable {
         try retrying("lock \(folder)") { flock(lock.raw, LOCK_EX) }
         // Field 5 of mountinfo is the mount point, see proc(5).
         let mounts = (try? File.readText("/proc/thread-self/mountinfo")) ?? ""
-        if mounts.split(separator: "\n").contains(where: { $0.split(separator: " ").dropFirst(4).first ?? "" == folder }) {
+        if mounts.split(separator: "\n").contains(where: { $0.split(separator: " ").dropFirst(4).first ?? "" == folder }
+        ) {
             return
         }
         try check(clinux_make_shared(folder), "share \(folder)")

@@ -21,7 +21,9 @@ struct Observer: Sendable {
         let routes = try socket.routes(AF_INET) + socket.routes(AF_INET6)
         result.surroundings = DnsmasqConfiguration.Surroundings(
             resolvFile: Upstream.resolvFile(),
-            hasIPv6Default: routes.contains { $0.destination.prefix == 0 && $0.isIPv6 && $0.type == UInt8(RTN_UNICAST) },
+            hasIPv6Default: routes.contains {
+                $0.destination.prefix == 0 && $0.isIPv6 && $0.type == UInt8(RTN_UNICAST)
+            },
             user: Upstream.user(reading: home.runFolder))
         result.hasOtherHomes = links.contains {
             $0.alias?.hasPrefix("ursa:") == true && home.network(alias: $0.alias) == nil

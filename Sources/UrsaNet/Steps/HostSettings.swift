@@ -68,7 +68,9 @@ struct SettingsJournal: Sendable {
 
     private func write(_ all: [SettingChange]) throws(UrsaError) {
         guard !all.isEmpty else { return try remove() }
-        let entries = all.map { JSON.record(["name": .string($0.name), "old": .string($0.old), "new": .string($0.new)]) }
+        let entries = all.map {
+            JSON.record(["name": .string($0.name), "old": .string($0.old), "new": .string($0.new)])
+        }
         try File.replace(path, JSON.record(["boot": .string(bootIdentifier()), "changes": .array(entries)]).line)
     }
 

@@ -46,11 +46,11 @@ enum StepRunner {
             done += finished
             for step in finished { report(step) }
             guard let error else { continue }
-            var further: [UrsaError] = []
+            var whole = error
             for step in done.reversed() {
-                do { try step.undo() } catch { further.append(error) }
+                do { try step.undo() } catch { whole.others.append(error) }
             }
-            throw UrsaError.all([error] + further) ?? error
+            throw whole
         }
     }
 
@@ -86,7 +86,7 @@ enum StepRunner {
                     if state.withLock({ $0.error != nil }) { return }
                     do throws(UrsaError) {
                         try step.apply()
-                                                state.withLock { $0.done += (step as? RemoveNetworks)?.networks ?? [step] }
+                        state.withLock { $0.done += (step as? RemoveNetworks)?.networks ?? [step] }
                     } catch {
                         // What it did before it failed must go too.
                         try? step.undo()

@@ -17,7 +17,8 @@ struct EnsureNamespace: NetStep {
     var line: String {
         if exists { return "~ settings in namespace \(namespace.name)" }
         return survivor == nil
-            ? "+ namespace \(namespace.name)" : "~ namespace \(namespace.name): its dnsmasq lives in it, its name is gone"
+            ? "+ namespace \(namespace.name)"
+            : "~ namespace \(namespace.name): its dnsmasq lives in it, its name is gone"
     }
 
     func apply() throws(UrsaError) {
@@ -86,7 +87,8 @@ struct EnsureBridge: NetStep {
             for address in try socket.addresses() where address.link == bridge.index {
                 let prefix = AddressPrefix(address: address.address, prefix: address.prefix)
                 if !wish.bridgeAddresses.contains(prefix) {
-                    requests.append(RouteRequest.deleteAddress(address.address, prefix: address.prefix, link: bridge.index))
+                    requests.append(
+                        RouteRequest.deleteAddress(address.address, prefix: address.prefix, link: bridge.index))
                 }
             }
             for address in wish.bridgeAddresses {
