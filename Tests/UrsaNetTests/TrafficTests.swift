@@ -97,6 +97,7 @@ struct TrafficTests {
             #expect(try host.fetch("10.77.0.254:8080", in: "db")?.hasPrefix("web") == true)
             // [::1] is refused at once, so that clients go on to 127.0.0.1.
             #expect(try host.fetch("localhost:8080")?.hasPrefix("web") == true)
+            #expect(try host.attempt("curl -s -g --max-time 2 http://[::1]:8080/").end == .exited(7))
             // Not published: the LAN can't get in, even with a route.
             try host.ip("route add 10.77.0.0/24 via 192.0.2.2", in: "w")
             #expect(try host.fetch("10.77.0.10", in: "w") == nil)
