@@ -45,7 +45,7 @@ struct QEMUCommandTests {
                 "-action", "reboot=reset,shutdown=poweroff,panic=shutdown",
                 "-boot", "menu=off,strict=on,reboot-timeout=-1",
                 "-accel", "tcg,thread=multi",
-                "-cpu", "qemu64,+cx16,+lahf-lm,+popcnt,+sse4.1,+sse4.2,+ssse3,+rdrand,+rdseed,+smep",
+                "-cpu", "qemu64,+cx16,+lahf-lm,+popcnt,+sse4.1,+sse4.2,+ssse3,+rdrand,+smep",
                 "-smp", "cpus=1,sockets=1,cores=1,threads=1",
                 "-chardev", "socket,id=console,fd=10,server=on,wait=on", "-serial", "chardev:console",
                 "-chardev", "socket,id=monitor0,fd=11,server=on,wait=off", "-mon", "chardev=monitor0,mode=control",
@@ -97,7 +97,8 @@ struct QEMUCommandTests {
             ])
         #expect(
             values("-device", arguments).first
-                == #"{"driver":"virtio-blk-pci","id":"vd0","drive":"disk0","addr":"0x4","bootindex":1,"serial":"root"}"#)
+                == #"{"driver":"virtio-blk-pci","id":"vd0","drive":"disk0","addr":"0x4","bootindex":1,"serial":"root"}"#
+        )
         machine.disks[0].backing = []
         #expect(try values("-blockdev", QEMUCommand(machine).arguments)[1].hasSuffix(#""backing":null}"#))
     }
@@ -155,7 +156,9 @@ struct QEMUCommandTests {
     @Test("10,000 random names add no word and no option: undoing the escapes gives the name back")
     func injection() throws {
         var random = Seeded(state: 3)
-        let pieces = [",", ",,", "=", "\"", "'", "\\", "\n", " ", "-", "{", "}", "ü", "readconfig=/etc/passwd", "a", "%"]
+        let pieces = [
+            ",", ",,", "=", "\"", "'", "\\", "\n", " ", "-", "{", "}", "ü", "readconfig=/etc/passwd", "a", "%",
+        ]
         let plain = try QEMUCommand(machine()).arguments
         for _ in 0..<10_000 {
             let name = (0..<Int.random(in: 0..<8, using: &random)).map { _ in
@@ -184,7 +187,8 @@ struct QEMUProbeTests {
     @Test("versions are read from what distributions print, and old ones refused")
     func versions() throws {
         #expect(
-            try QEMUProbe.parseVersion("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright") == "7.2.22")
+            try QEMUProbe.parseVersion("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright")
+                == "7.2.22")
         #expect(try QEMUProbe.parseVersion("QEMU emulator version 10.1.0 (qemu-10.1.0-1.fc43)") == "10.1.0")
         for text in ["QEMU emulator version 6.2.0", "QEMU", "version", "version x", ""] {
             #expect(throws: UrsaError.self) { try QEMUProbe.parseVersion(text) }

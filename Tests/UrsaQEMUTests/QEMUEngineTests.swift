@@ -92,7 +92,8 @@ struct QEMUEngineTests {
         #expect(launch.arguments.contains { $0.contains(#""fd":"15","vhost":true,"vhostfd":"16""#) })
         #expect(throws: UrsaError.self) {
             try QEMUEngine.make(
-                spec, identity: "id", uuid: "u", qemu: qemu, machineType: "pc-q35-9.0", accelerator: .kvm, images: .init())
+                spec, identity: "id", uuid: "u", qemu: qemu, machineType: "pc-q35-9.0", accelerator: .kvm,
+                images: .init())
         }
     }
 }
