@@ -74,6 +74,7 @@ let package = Package(
         .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaControlTests", dependencies: ["UrsaControl", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
         .testTarget(name: "HostileTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
     ],
