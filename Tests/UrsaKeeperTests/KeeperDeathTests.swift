@@ -28,7 +28,7 @@ struct KeeperDeathTests {
         let adopted = try Keeper.adopt(folder: machine.folder, keeperProgram: keeperProgram)
         #expect(adopted.engine == first.engine && adopted.keeper != first.keeper)
         let client = try machine.client()
-        #expect(try eventually { (try? client.qmp("query-status"))?["status"]?.string == "running" })
+        #expect(eventually { (try? client.qmp("query-status"))?["status"]?.string == "running" })
         let console = try client.console()
         let text = readUntil(console, "is lost]\r\n")
         #expect(text.hasPrefix("FIRST\r\n"))
