@@ -123,6 +123,8 @@ struct KeeperDeathTests {
         let machine = try TestMachine("stray")
         let first = try machine.start()
         shoot(first)
+        // No status names it below, so the machine's own clean-up would not find it should the test fail.
+        defer { first.engine?.signal(SIGKILL) }
         try File.remove(machine.folder + "/status.json")
         let second = try machine.start()
         #expect(second.state == .running && second.engine != first.engine)
