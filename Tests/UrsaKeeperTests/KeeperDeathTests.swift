@@ -28,7 +28,7 @@ struct KeeperDeathTests {
         let adopted = try Keeper.adopt(folder: machine.folder, keeperProgram: keeperProgram)
         #expect(adopted.engine == first.engine && adopted.keeper != first.keeper)
         let client = try machine.client()
-        #expect(try eventually { (try? client.qmp("query-status"))?["status"]?.string == "running" })
+        #expect(eventually { (try? client.qmp("query-status"))?["status"]?.string == "running" })
         let console = try client.console()
         let text = readUntil(console, "is lost]\r\n")
         #expect(text.hasPrefix("FIRST\r\n"))
@@ -123,6 +123,8 @@ struct KeeperDeathTests {
         let machine = try TestMachine("stray")
         let first = try machine.start()
         shoot(first)
+        // No status names it below, so the machine's own clean-up would not find it should the test fail.
+        defer { first.engine?.signal(SIGKILL) }
         try File.remove(machine.folder + "/status.json")
         let second = try machine.start()
         #expect(second.state == .running && second.engine != first.engine)
