@@ -4,10 +4,11 @@
 PREFIX  ?= /usr/local
 DESTDIR ?=
 ONLY    ?=
+SECONDS ?= 60
 export PREFIX DESTDIR ONLY
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo picture test bench campaign format lint install uninstall clean
+.PHONY: help packages build demo picture test bench fuzz campaign format lint install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +34,10 @@ test: ## lint, then every test; what needs root is skipped, by name, without it
 bench: ## the figures of docs/benchmarks.md, ours and a peer's in the same run (root)
 	@scripts/bench $(ONLY)
 
-campaign: ## the long tests: kill -9 at every step of every plan, fuzzers (root)
+fuzz: ## search for inputs that break a parser, a minute for each; ONLY=Spec SECONDS=600
+	@scripts/fuzz $(or $(ONLY),all) $(SECONDS)
+
+campaign: ## the long tests: kill -9 at every step of every plan (root)
 	@URSA_SLOW=1 URSA_CAMPAIGN=1 scripts/test
 
 format: ## format all Swift sources in place
@@ -49,4 +53,4 @@ uninstall: ## exactly what install wrote
 	@scripts/install uninstall
 
 clean: ## everything that was built here
-	rm -rf .build .build-release .build-keeper .build-demo .build-bench Benchmarks/.build
+	rm -rf .build .build-release .build-keeper .build-demo .build-bench .build-fuzz Benchmarks/.build
