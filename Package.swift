@@ -66,14 +66,16 @@ let package = Package(
 
         // Tests: unit tests per target, and the suites that drive the real programs.
         .testTarget(name: "UrsaBaseTests", dependencies: ["UrsaBase"], swiftSettings: strict),
-        .testTarget(name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaBase"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "UrsaKeeperTests", dependencies: ["UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
-        .testTarget(name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaControlTests", dependencies: ["UrsaControl", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
         .testTarget(name: "HostileTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
     ],

@@ -64,7 +64,6 @@ int32_t clinux_spawn(const struct clinux_spawn *o, const char **failed_step) {
             sigaction(SIGXFSZ, &ignore, NULL);
         }
         if (o->flags & CLINUX_SPAWN_NEW_SESSION) CHECK("setsid", setsid());
-        if (o->flags & CLINUX_SPAWN_DIE_WITH_PARENT) CHECK("prctl(PR_SET_PDEATHSIG)", prctl(PR_SET_PDEATHSIG, SIGKILL));
         if (o->netns_fd >= 0) CHECK("setns", setns(o->netns_fd, CLONE_NEWNET));
 
         // Descriptors: lift every source above all targets, then put each in its place.
@@ -96,6 +95,8 @@ int32_t clinux_spawn(const struct clinux_spawn *o, const char **failed_step) {
             CHECK("setresgid", syscall(SYS_setresgid, o->gid, o->gid, o->gid));
             CHECK("setresuid", syscall(SYS_setresuid, o->uid, o->uid, o->uid));
         }
+        // After the change of user, which takes the signal away again (prctl(2)).
+        if (o->flags & CLINUX_SPAWN_DIE_WITH_PARENT) CHECK("prctl(PR_SET_PDEATHSIG)", prctl(PR_SET_PDEATHSIG, SIGKILL));
         if (o->flags & CLINUX_SPAWN_NO_NEW_PRIVILEGES)
             CHECK("prctl(PR_SET_NO_NEW_PRIVS)", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
         sigset_t none;
@@ -205,6 +206,7 @@ int32_t clinux_pipe(int32_t fds[2]) { return RESULT(pipe2(fds, O_CLOEXEC)); }
 int32_t clinux_ioctl(int32_t fd, uint64_t request, void *argument) { return RESULT(ioctl(fd, request, argument)); }
 
 int32_t clinux_tap_open(const char *name, int32_t vnet_hdr) {
+    if (strlen(name) >= IFNAMSIZ) return -ENAMETOOLONG;
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return -errno;
     struct ifreq request;

@@ -34,11 +34,17 @@ extension HostNetworks {
         if !holds(FactText.upStart(BridgeName.bridge)) { return "its bridge is gone or down" }
         if !holds(FactText.addressStart(BridgeName.bridge)) { return "its bridge has no address" }
         if let port = inside.stray.first { return "the port \(port) is not attached to the bridge" }
-        guard let stem, stem.isUp, holds(FactText.upStart(BridgeName.stem)) else { return "its link to the host is gone or down" }
-        if !routes.contains(where: { $0.link == stem.index && $0.gateway != nil }) { return "the host has no route to it" }
+        guard let stem, stem.isUp, holds(FactText.upStart(BridgeName.stem)) else {
+            return "its link to the host is gone or down"
+        }
+        if !routes.contains(where: { $0.link == stem.index && $0.gateway != nil }) {
+            return "the host has no route to it"
+        }
         if DnsmasqProcess(folder: home.folder(network: name)).identity == nil { return "its dnsmasq does not run" }
         guard let table else { return "the nftables table \(home.tableName) is gone" }
-        if table.chains.values.reduce(0, +) < Ruleset.smallestUse { return "the nftables table \(home.tableName) was changed" }
+        if table.chains.values.reduce(0, +) < Ruleset.smallestUse {
+            return "the nftables table \(home.tableName) was changed"
+        }
         return isForwarding ? nil : "the host does not forward packets (net.ipv4.ip_forward is 0)"
     }
 }

@@ -5,7 +5,9 @@ extension HostNetworks {
     public func freeSubnet(taken: [IPv4Network]) throws(UrsaError) -> IPv4Network { try Subnets(home).free(taken) }
 
     /// A /64 of the home's own prefix for local use (RFC 4193) that overlaps nothing on the host nor `taken`.
-    public func freeSubnet6(taken: [IPv6Network]) throws(UrsaError) -> IPv6Network { try Subnets(home).free6(home, taken) }
+    public func freeSubnet6(taken: [IPv6Network]) throws(UrsaError) -> IPv6Network {
+        try Subnets(home).free6(home, taken)
+    }
 
     /// What a subnet would collide with on the host, in words (`the route 10.0.0.0/8 over tun0`), or nil. The home's
     /// own running network with just this subnet is no collision.
@@ -18,7 +20,8 @@ extension HostNetworks {
         let own = IPAddress.v6(subnet.address(low: 0))
         let subnets = try Subnets(home)
         let mine = Set(
-            subnets.taken.filter { $0.prefix == AddressPrefix(address: own, prefix: subnet.prefix) }.compactMap(\.network))
+            subnets.taken.filter { $0.prefix == AddressPrefix(address: own, prefix: subnet.prefix) }.compactMap(
+                \.network))
         return Subnets(taken: subnets.taken.filter { $0.network.map { !mine.contains($0) } ?? true })
             .collision(subnet)?.what
     }

@@ -32,7 +32,8 @@ extension HostNetworks {
             if result == -EBUSY { throw UrsaError(.conflict, "the network \(network) has a link \(name) already") }
             if result == -ENOENT || result == -ENODEV {
                 throw UrsaError(
-                    .unsupported, "the kernel has no taps", place: "/dev/net/tun", remedy: "load the module: modprobe tun")
+                    .unsupported, "the kernel has no taps", place: "/dev/net/tun",
+                    remedy: "load the module: modprobe tun")
             }
             let tap = OwnedFD(try check(result, "open the tap \(name)"))
             let link = LinkName.name(name)

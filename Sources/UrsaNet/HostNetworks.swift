@@ -16,7 +16,9 @@ public struct HostNetworks: Sendable {
 
     /// All steps from what was seen to what is wanted, and nothing else: leftovers of the home go, what is damaged is
     /// mended part by part. Empty when all is as wanted. Pure: same arguments, same steps.
-    public func plan(_ wish: [NetworkWish], _ seen: NetObservation) -> [any Step] { NetworkPlan(home, wish, seen).steps }
+    public func plan(_ wish: [NetworkWish], _ seen: NetObservation) -> [any Step] {
+        NetworkPlan(home, wish, seen).steps
+    }
 
     /// Applies steps of `plan`; networks are worked on at the same time. When a step fails, all that was done is undone
     /// in reverse, and the error thrown.

@@ -44,6 +44,35 @@ import UrsaBase
         #expect(filtered([0xff, 0x41, 0xc3, 0x28, 0xe2, 0x82, 0x42, 0xf5, 0x80], piece: 1) == "A(B")
     }
 
+    @Test(
+        "Questions to the terminal leave a replay, everything else stays, however the bytes are cut",
+        arguments: [
+            ("root# \u{1b}[6n", "root# "), ("\u{1b}[31mred\u{1b}[0m\r\n", "\u{1b}[31mred\u{1b}[0m\r\n"),
+            ("a\u{1b}[c\u{1b}[>0cb", "ab"), ("\u{1b}[?25h\u{1b}[2J", "\u{1b}[?25h\u{1b}[2J"),
+            ("\u{1b}]11;?\u{7}x", "x"), ("\u{1b}]0;title\u{7}x", "\u{1b}]0;title\u{7}x"),
+            ("\u{1b}P$qm\u{1b}\\x", "x"), ("\u{1b}[18tx", "x"), ("\u{1b}[?2026$px", "x"), ("\u{5}x", "x"),
+            ("\u{1b}7\u{1b}8é", "\u{1b}7\u{1b}8é"), ("\u{1b}Zx", "x"),
+            ("\u{1b}]8;;http://x\u{1b}\\y", "\u{1b}]8;;http://x\u{1b}\\y"),
+        ])
+    func queryFilter(_ text: String, _ wanted: String) {
+        let bytes = Array(text.utf8)
+        for piece in [1, 2, 5, 1000] {
+            var filter = QueryFilter()
+            var out: [UInt8] = []
+            for start in stride(from: 0, to: bytes.count, by: piece) {
+                out += filter.filter(bytes[start..<min(start + piece, bytes.count)])
+            }
+            #expect(String(decoding: out + filter.flush(), as: UTF8.self) == wanted)
+        }
+    }
+
+    @Test("A sequence that never ends passes")
+    func endlessQuery() {
+        var filter = QueryFilter()
+        let bytes = Array("\u{1b}[".utf8) + [UInt8](repeating: 0x31, count: 3000)
+        #expect(filter.filter(bytes) + filter.flush() == bytes)
+    }
+
     @Test func tablesAreAligned() {
         var table = Table("NAME", "STATE", "UP")
         table.add("web", "running", "3m")

@@ -47,7 +47,7 @@ struct QuickstartTests {
         let back = try host.ursaOK(
             "console", "db", "--no-replay", "--send", "ping -c1 -W3 web.lab.ursa.internal && echo it-''answers\\n",
             "--until", "it-answers", "--timeout", "30")
-        #expect(back.contains("10.77.0."))
+        #expect(back.contains(" 0% packet loss"))
 
         let table = try host.ursaOK("ps")
         #expect(table.contains("web") && table.contains("running") && table.contains("8080:80"))

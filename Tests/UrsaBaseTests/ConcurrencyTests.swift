@@ -47,10 +47,14 @@ struct ConcurrencyTests {
     func timers() throws {
         let loop = try EventLoop()
         var fired: [Int] = []
-        loop.after(seconds: 0.06) { fired.append(3); loop.stop() }
+        loop.after(seconds: 0.06) {
+            fired.append(3); loop.stop()
+        }
         loop.after(seconds: 0.02) { fired.append(1) }
         let cancelled = loop.after(seconds: 0.03) { fired.append(99) }
-        loop.after(seconds: 0.04) { fired.append(2); loop.cancel(12345) }
+        loop.after(seconds: 0.04) {
+            fired.append(2); loop.cancel(12345)
+        }
         loop.cancel(cancelled)
         try loop.run()
         #expect(fired == [1, 2, 3])
@@ -70,8 +74,11 @@ struct ConcurrencyTests {
             if limit.isPast { return loop.stop() }
             loop.after(seconds: 0, again)
         }
-        again()
-        _ = write(pair.one.raw, "x", 1)
+        // Only then is there something to serve.
+        loop.after(seconds: 0) {
+            _ = write(pair.one.raw, "x", 1)
+            again()
+        }
         try loop.run()
         #expect(served)
     }
@@ -100,9 +107,31 @@ struct ConcurrencyTests {
     @Test("threads hand back what they return or throw")
     func threads() throws {
         #expect(try OSThread.run { () throws(UrsaError) in 42 } == 42)
-        #expect(error { () throws(UrsaError) in _ = try OSThread.run { () throws(UrsaError) -> Int in throw UrsaError(.conflict, "taken") } }?.message == "taken")
-        let bodies = (0..<10).map { number in { @Sendable () throws(UrsaError) -> Int in number } }
-        #expect(try OSThread.concurrently(bodies) == Array(0..<10))
+        #expect(
+            error { () throws(UrsaError) in
+                _ = try OSThread.run { () throws(UrsaError) -> Int in throw UrsaError(.conflict, "taken") }
+            }?.message == "taken")
+        let words = try OSThread.concurrently(Array(0..<10)) { (number: Int) throws(UrsaError) -> String in
+            "no. \(number)"
+        }
+        #expect(words == (0..<10).map { "no. \($0)" })
+        let count = Locked(0)
+        let found = error { () throws(UrsaError) in
+            _ = try OSThread.concurrently([1, 2, 3]) { (number: Int) throws(UrsaError) -> Int in
+                count.withLock { $0 += 1 }
+                if number > 1 { throw UrsaError(.conflict, "no. \(number)") }
+                return number
+            }
+        }
+        #expect(found?.message == "no. 2")
+        #expect(count.withLock { $0 } == 3, "all have run to their end")
+        var work: [@Sendable () throws(UrsaError) -> Void] = []
+        for number in 1...3 {
+            let add: @Sendable () throws(UrsaError) -> Void = { count.withLock { $0 += number } }
+            work.append(add)
+        }
+        try OSThread.concurrently(work)
+        #expect(count.withLock { $0 } == 9)
         let total = Locked(0)
         let threads = try [1, 2, 3, 4].map { _ in
             try OSThread { for _ in 0..<1000 { total.withLock { $0 += 1 } } }

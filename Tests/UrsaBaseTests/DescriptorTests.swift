@@ -34,12 +34,15 @@ struct DescriptorTests {
         try File.makeDirectory(folder.path + "/state/inner")
         #expect(error { () throws(UrsaError) in try File.replace(folder.path + "/state", text: "x") } != nil)
         #expect(File.list(folder.path) == ["state"])
-        #expect(error { () throws(UrsaError) in try File.replace(folder.path + "/none/x", text: "x") }?.code == .notFound)
+        #expect(
+            error { () throws(UrsaError) in try File.replace(folder.path + "/none/x", text: "x") }?.code == .notFound)
     }
 
     @Test("reading stops at the limit")
     func limit() throws {
-        #expect(error { () throws(UrsaError) in _ = try File.read("/dev/zero", limit: 1000) }?.message.contains("larger") == true)
+        #expect(
+            error { () throws(UrsaError) in _ = try File.read("/dev/zero", limit: 1000) }?.message.contains("larger")
+                == true)
         #expect(File.peek("/no/such/file") == nil)
         #expect(error { () throws(UrsaError) in _ = try File.read("/") } != nil)
     }
@@ -76,7 +79,9 @@ struct DescriptorTests {
 
     @Test("paths")
     func paths() {
-        for (path, parent, name) in [("/a/b", "/a", "b"), ("a", ".", "a"), ("/", "/", ""), ("/a", "/", "a"), ("", ".", "")] {
+        for (path, parent, name) in [
+            ("/a/b", "/a", "b"), ("a", ".", "a"), ("/", "/", ""), ("/a", "/", "a"), ("", ".", ""),
+        ] {
             #expect(Path.parent(path) == parent)
             #expect(Path.name(path) == name)
         }

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Addresses")
 struct AddressTests {
-    @Test("IPv4 addresses", arguments: [("0.0.0.0", 0), ("10.77.0.1", 0x0a4d_0001), ("255.255.255.255", 0xffff_ffff)] as [(String, UInt32)])
+    @Test(
+        "IPv4 addresses",
+        arguments: [("0.0.0.0", 0), ("10.77.0.1", 0x0a4d_0001), ("255.255.255.255", 0xffff_ffff)] as [(String, UInt32)])
     func v4(_ text: String, _ value: UInt32) {
         #expect(IPv4Address(text)?.value == value)
         #expect(IPv4Address(value).description == text)
@@ -12,19 +14,29 @@ struct AddressTests {
 
     @Test(
         "what is no IPv4 address",
-        arguments: ["", "1", "1.2.3", "1.2.3.4.5", "1.2.3.", ".1.2.3", "256.1.1.1", "01.2.3.4", "1.2.3.04", "1.2.3.-4", "1.2.3.+4", "1.2.3.4 ", "0x1.2.3.4", "1.2.3.٤", "1.2.3.4/8", "1.2.3.1000"])
+        arguments: [
+            "", "1", "1.2.3", "1.2.3.4.5", "1.2.3.", ".1.2.3", "256.1.1.1", "01.2.3.4", "1.2.3.04", "1.2.3.-4",
+            "1.2.3.+4", "1.2.3.4 ", "0x1.2.3.4", "1.2.3.٤", "1.2.3.4/8", "1.2.3.1000",
+        ])
     func notV4(_ text: String) { #expect(IPv4Address(text) == nil) }
 
     @Test(
         "IPv6 addresses print as RFC 5952 says",
-        arguments: [("::", "::"), ("::1", "::1"), ("FD00:0:0:0:0:0:0:1", "fd00::1"), ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"), ("::ffff:10.0.0.1", "::ffff:10.0.0.1")])
+        arguments: [
+            ("::", "::"), ("::1", "::1"), ("FD00:0:0:0:0:0:0:1", "fd00::1"),
+            ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"), ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+        ])
     func v6(_ text: String, _ printed: String) {
         let address = IPv6Address(text)
         #expect(address?.description == printed)
         #expect(address.flatMap { IPv6Address(bytes: $0.bytes) } == address)
     }
 
-    @Test("what is no IPv6 address", arguments: ["", ":", ":::", "1::2::3", "12345::", "g::", "::1%eth0", "::1\0", "[::1]", "1:2:3:4:5:6:7", "1.2.3.4"])
+    @Test(
+        "what is no IPv6 address",
+        arguments: [
+            "", ":", ":::", "1::2::3", "12345::", "g::", "::1%eth0", "::1\0", "[::1]", "1:2:3:4:5:6:7", "1.2.3.4",
+        ])
     func notV6(_ text: String) { #expect(IPv6Address(text) == nil) }
 
     @Test("IPv4 subnets know their bounds")
@@ -46,7 +58,12 @@ struct AddressTests {
         #expect(!host.overlaps(subnet))
     }
 
-    @Test("what is no subnet", arguments: ["10.0.0.1/24", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8/8", "10.0.0.0/0008", "/8", "fd00::/129", "fd00::1/64", "fd00::", "fd00::/x"])
+    @Test(
+        "what is no subnet",
+        arguments: [
+            "10.0.0.1/24", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8/8",
+            "10.0.0.0/0008", "/8", "fd00::/129", "fd00::1/64", "fd00::", "fd00::/x",
+        ])
     func notSubnet(_ text: String) {
         #expect(IPv4Network(text) == nil)
         #expect(IPv6Network(text) == nil)
@@ -64,7 +81,10 @@ struct AddressTests {
     func mac() {
         #expect(MACAddress("52:54:00:aB:Cd:eF")?.description == "52:54:00:ab:cd:ef")
         #expect(MACAddress("01:00:5e:00:00:01")?.isMulticast == true)
-        for text in ["", "52:54:00:12:34", "52:54:00:12:34:56:78", "52-54-00-12-34-56", "52:54:00:12:34:5g", "52:54:00:12:34:+5", "525400123456", "52:54:00:12:34:５６"] {
+        for text in [
+            "", "52:54:00:12:34", "52:54:00:12:34:56:78", "52-54-00-12-34-56", "52:54:00:12:34:5g", "52:54:00:12:34:+5",
+            "525400123456", "52:54:00:12:34:５６",
+        ] {
             #expect(MACAddress(text) == nil, "\(text)")
         }
     }
@@ -74,16 +94,29 @@ struct AddressTests {
 struct ValueTests {
     @Test(
         "sizes",
-        arguments: [("0", 0), ("4096", 4096), ("1K", 1024), ("512M", 512 << 20), ("512 MiB", 512 << 20), ("8gb", 8 << 30), ("2T", 2 << 40), ("7B", 7), ("9223372036854775807", UInt64(Int64.max))] as [(String, UInt64)])
+        arguments: [
+            ("0", 0), ("4096", 4096), ("1K", 1024), ("512M", 512 << 20), ("512 MiB", 512 << 20), ("8gb", 8 << 30),
+            ("2T", 2 << 40), ("7B", 7), ("9223372036854775807", UInt64(Int64.max)),
+        ] as [(String, UInt64)])
     func size(_ text: String, _ bytes: UInt64) {
         #expect(ByteCount(text)?.bytes == bytes)
         #expect(ByteCount(ByteCount(bytes).description)?.bytes == bytes)
     }
 
-    @Test("what is no size", arguments: ["", "M", "-1", "+1", "1.5G", "1P", "1KM", "1 2", "0x10", "9223372036854775808", "99999999999999999999", "8388608T", "16777216T", "٣", "1,000"])
+    @Test(
+        "what is no size",
+        arguments: [
+            "", "M", "-1", "+1", "1.5G", "1P", "1KM", "1 2", "0x10", "9223372036854775808", "99999999999999999999",
+            "8388608T", "16777216T", "٣", "1,000",
+        ])
     func notSize(_ text: String) { #expect(ByteCount(text) == nil) }
 
-    @Test("sizes for people", arguments: [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10 << 20, "10 MiB"), (UInt64.max, "16777215 TiB")] as [(UInt64, String)])
+    @Test(
+        "sizes for people",
+        arguments: [
+            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10 << 20, "10 MiB"),
+            (UInt64.max, "16777215 TiB"),
+        ] as [(UInt64, String)])
     func rounded(_ bytes: UInt64, _ text: String) { #expect(ByteCount(bytes).rounded == text) }
 
     /// FIPS 180-4 examples and NIST CAVP SHA256ShortMsg/LongMsg.
@@ -92,7 +125,10 @@ struct ValueTests {
         arguments: [
             ("", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
             ("abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-            ("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"),
+            (
+                "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+                "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+            ),
             ("a", 1_000_000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
         ])
     func sha256(_ text: String, _ times: Int, _ digest: String) {
@@ -106,7 +142,9 @@ struct ValueTests {
             let whole = SHA256.digest(Array(message[..<length]))
             for piece in [1, 3, 63, 64, 65] {
                 var hash = SHA256()
-                for start in stride(from: 0, to: length, by: piece) { hash.update(message[start..<min(start + piece, length)]) }
+                for start in stride(from: 0, to: length, by: piece) {
+                    hash.update(message[start..<min(start + piece, length)])
+                }
                 #expect(hash.finish() == whole, "\(length) bytes by \(piece)")
             }
         }
@@ -114,7 +152,10 @@ struct ValueTests {
 
     @Test(
         "near misses are found, far ones are not",
-        arguments: [("memroy", "memory"), ("cpu", "cpus"), ("Memory", "memory"), ("bakend", "backend"), ("xyz", nil), ("", nil), ("m", nil)])
+        arguments: [
+            ("memroy", "memory"), ("cpu", "cpus"), ("Memory", "memory"), ("bakend", "backend"), ("xyz", nil), ("", nil),
+            ("m", nil),
+        ])
     func near(_ word: String, _ expected: String?) {
         #expect(nearMiss(word, among: ["memory", "cpus", "backend"]) == expected)
     }
@@ -138,7 +179,13 @@ struct ValueTests {
         #expect(UrsaError.Code.io.exitStatus == 1)
     }
 
-    @Test("times print as RFC 3339, whatever the number", arguments: [(0, "1970-01-01T00:00:00.000Z"), (1_700_000_000.25, "2023-11-14T22:13:20.250Z"), (-1.5, "1970-01-01T00:00:00.000Z"), (.nan, "1970-01-01T00:00:00.000Z"), (.infinity, "9999-12-31T23:59:59.000Z"), (1e300, "9999-12-31T23:59:59.000Z")] as [(Double, String)])
+    @Test(
+        "times print as RFC 3339, whatever the number",
+        arguments: [
+            (0, "1970-01-01T00:00:00.000Z"), (1_700_000_000.25, "2023-11-14T22:13:20.250Z"),
+            (-1.5, "1970-01-01T00:00:00.000Z"), (.nan, "1970-01-01T00:00:00.000Z"),
+            (.infinity, "9999-12-31T23:59:59.000Z"), (1e300, "9999-12-31T23:59:59.000Z"),
+        ] as [(Double, String)])
     func timestamps(_ seconds: Double, _ text: String) { #expect(timestamp(seconds) == text) }
 
     @Test("deadlines take any number of seconds")

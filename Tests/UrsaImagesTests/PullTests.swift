@@ -124,6 +124,18 @@ struct PullTests {
         #expect(error?.code == .usage)
     }
 
+    @Test("a file that is not of the format that its recipe says is refused")
+    func wrongFormat() throws {
+        let server = try WebServer { [content] in WebServer.file(content, tag: "a", $0) }
+        let source = ImageRecipe.Source.url(server.url("d"), sha256: digest)
+        for (format, isGood) in [(DiskFile.Format.raw, false), (.qcow2, true)] {
+            let store = ImageStore(
+                folder: folder("store"), recipes: [ImageRecipe(name: "\(format)", source: source, format: format)])
+            let image = try? store.ensure("\(format)")
+            #expect((image != nil) == isGood)
+        }
+    }
+
     @Test("a missing file is told with its address")
     func missing() throws {
         let server = try WebServer { _ in WebServer.Response(status: "404 Not Found") }

@@ -28,7 +28,7 @@ struct KeeperDeathTests {
         let adopted = try Keeper.adopt(folder: machine.folder, keeperProgram: keeperProgram)
         #expect(adopted.engine == first.engine && adopted.keeper != first.keeper)
         let client = try machine.client()
-        #expect(try eventually { (try? client.qmp("query-status"))?["status"]?.string == "running" })
+        #expect(eventually { (try? client.qmp("query-status"))?["status"]?.string == "running" })
         let console = try client.console()
         let text = readUntil(console, "is lost]\r\n")
         #expect(text.hasPrefix("FIRST\r\n"))
@@ -116,5 +116,43 @@ struct KeeperDeathTests {
         #expect(try eventually { try client.status().state == .paused })
         #expect(try client.status().trouble?.contains("status.json") == true)
         #expect(try client.kill().reason == "killed on request")
+    }
+
+    @Test("an engine whose keeper was killed before it wrote so down is ended by the next start")
+    func strayEngine() throws {
+        let machine = try TestMachine("stray")
+        let first = try machine.start()
+        shoot(first)
+        // No status names it below, so the machine's own clean-up would not find it should the test fail.
+        defer { first.engine?.signal(SIGKILL) }
+        try File.remove(machine.folder + "/status.json")
+        let second = try machine.start()
+        #expect(second.state == .running && second.engine != first.engine)
+        #expect(first.engine?.isAlive == false)
+    }
+
+    @Test(
+        "a new keeper takes the network card's descriptor out of the living engine, so a restart still has it",
+        .enabled(if: geteuid() == 0, "copying a descriptor out of another process needs root"))
+    func tapsAfterAdoption() throws {
+        let machine = try TestMachine("tap", restart: .always)
+        machine.launch.inherited = [20]
+        let pipe = try makePipe()
+        let first = try Keeper.start(
+            machine.launch, folder: machine.folder, taps: [20: pipe.write.raw], keeperProgram: keeperProgram)
+        func tap(_ status: MachineStatus) -> String? {
+            var buffer = [UInt8](repeating: 0, count: 256)
+            let count = buffer.withUnsafeMutableBytes { space in
+                space.baseAddress.map { readlink("/proc/\(status.engine?.pid ?? 0)/fd/20", $0, space.count) } ?? -1
+            }
+            return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+        }
+        let name = tap(first)
+        #expect(name?.hasPrefix("pipe:") == true)
+        shoot(first)
+        _ = try Keeper.adopt(folder: machine.folder, keeperProgram: keeperProgram)
+        first.engine?.signal(SIGKILL)
+        #expect(try eventually { try machine.status().restarts == 1 && machine.status().state == .running })
+        #expect(tap(try machine.status()) == name)
     }
 }

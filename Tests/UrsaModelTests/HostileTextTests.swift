@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 import UrsaBase
 
@@ -92,6 +93,13 @@ struct HostileTextTests {
         ),
     ]
 
+    /// Processor time of this thread: other work on the machine must not make a test fail.
+    private func processorSeconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
     private static func staircase(_ levels: Int) -> String {
         (0..<levels).map { String(repeating: " ", count: $0) + "a:\n" }.joined()
     }
@@ -100,15 +108,15 @@ struct HostileTextTests {
         "a: &a0 [x, x]\n" + (1..<levels).map { "b\($0): &a\($0) [*a\($0 - 1), *a\($0 - 1)]\n" }.joined() + end
     }
 
-    @Test("a text made to eat stack, time or memory gives an error", .timeLimit(.minutes(1)), arguments: bombs.indices)
+    @Test("a text made to eat stack, time or memory gives an error", .timeLimit(.minutes(5)), arguments: bombs.indices)
     func bomb(_ index: Int) {
         let (name, text, words) = Self.bombs[index]
-        let start = Deadline.now
+        let start = processorSeconds()
         let found = errors(text)
         #expect(found.contains { $0.description.contains(words) }, "\(name): \(found.prefix(5))")
         #expect(found.count <= ErrorList.limit + 1, "\(name)")
-        // Generous for a debug build on a busy machine; the worst takes about a tenth.
-        #expect(Deadline.now.seconds(since: start) < 20, "\(name)")
+        // Generous for a debug build on a slow machine; the worst takes about four seconds.
+        #expect(processorSeconds() - start < 30, "\(name)")
     }
 
     @Test("cutting a valid file anywhere, or changing any byte of it, never crashes")

@@ -39,14 +39,18 @@ struct TrafficTests {
                 let answer = try host.sh("busybox nslookup \(name) 10.77.0.1", in: "web")
                 #expect(answer.contains("10.77.0.11"))
             }
-            #expect(try host.sh("busybox nslookup -type=aaaa db.lab.ursa.internal 10.77.0.1", in: "web").contains("fd77:1:2:3:"))
+            #expect(
+                try host.sh("busybox nslookup -type=aaaa db.lab.ursa.internal 10.77.0.1", in: "web").contains(
+                    "fd77:1:2:3:"))
             #expect(try host.sh("busybox nslookup 10.77.0.11 10.77.0.1", in: "web").contains("db.lab.ursa.internal"))
             #expect(
                 try host.sh("busybox nslookup host.ursa.internal 10.77.0.1", in: "web").contains("10.77.0.254"))
             // Names of the domain that nobody has are answered here and not asked outside.
             let none = try host.attempt("busybox nslookup nobody.lab.ursa.internal 10.77.0.1", in: "web")
             #expect(none.text.contains("NXDOMAIN") || none.errors.contains("NXDOMAIN"))
-            #expect(host.networks.resolves(network: "lab", name: "web.lab.ursa.internal", seconds: 2)?.description == "10.77.0.10")
+            #expect(
+                host.networks.resolves(network: "lab", name: "web.lab.ursa.internal", seconds: 2)?.description
+                    == "10.77.0.10")
             #expect(host.networks.resolves(network: "lab", name: "nobody", seconds: 0.3) == nil)
             #expect(
                 try File.readText(host.home.hostsFile)
@@ -93,6 +97,7 @@ struct TrafficTests {
             #expect(try host.fetch("10.77.0.254:8080", in: "db")?.hasPrefix("web") == true)
             // [::1] is refused at once, so that clients go on to 127.0.0.1.
             #expect(try host.fetch("localhost:8080")?.hasPrefix("web") == true)
+            #expect(try host.attempt("curl -s -g --max-time 2 http://[::1]:8080/").end == .exited(7))
             // Not published: the LAN can't get in, even with a route.
             try host.ip("route add 10.77.0.0/24 via 192.0.2.2", in: "w")
             #expect(try host.fetch("10.77.0.10", in: "w") == nil)
@@ -112,7 +117,8 @@ struct TrafficTests {
             let address = "fd77:1:2:3:5054:ff:fe00:1"
             let deadline = Deadline.after(seconds: 10)
             while try !host.ip("-6 addr show dev eth0", in: "web").contains(address)
-                || !host.ip("-6 addr show dev eth0", in: "db").contains("fe00:2") || !host.ip("-6 route", in: "db").contains("default")
+                || !host.ip("-6 addr show dev eth0", in: "db").contains("fe00:2")
+                || !host.ip("-6 route", in: "db").contains("default")
             {
                 try #require(!deadline.isPast, "no router advertisement arrived")
                 pause(milliseconds: 20)

@@ -8,7 +8,7 @@ import UrsaQMP
 
 @Suite(.enabled(if: Path.program(QEMUProbe.programName) != nil, "qemu-system-x86_64 is not installed"))
 struct QEMUEngineTests {
-    @Test("QEMU accepts a machine with an overlay, a seed, kernel arguments and two cards, and opens no file by name")
+    @Test("QEMU accepts a machine with an overlay, a seed, two cards and published ports")
     func everythingAtOnce() throws {
         let bench = try Bench()
         let base = try bench.image("base.qcow2", ["create", "-q", "-f", "qcow2"], size: "64M")
@@ -40,5 +40,60 @@ struct QEMUEngineTests {
         #expect(try qmp.execute("query-name")["name"]?.string == "every")
         #expect(try qmp.execute("query-uuid")["UUID"]?.string == "6b1c6dba-8a0c-4b3c-9d5b-0c8f3c0e4a11")
         #expect(try client.kill().reason == "killed on request")
+    }
+
+    @Test("a machine with a strange name runs under exactly that name", arguments: ["a,b=c", "-x", "a\"b\\c", "ü ,,"])
+    func strangeName(name: String) throws {
+        let bench = try Bench()
+        let launch = try QEMUEngine.make(
+            MachineSpec(name: name, image: "none", memory: .mebibytes(64)), identity: "id",
+            uuid: "6b1c6dba-8a0c-4b3c-9d5b-0c8f3c0e4a11", qemu: QEMUProbe.find(), accelerator: .tcg, images: .init())
+        #expect(try bench.start(launch).state == .running)
+        #expect(try KeeperClient(folder: bench.folder).qmp("query-name")["name"]?.string == name)
+    }
+
+    @Test(
+        "as another user the engine gets its files all the same, has no rights and no new ones",
+        .enabled(if: geteuid() == 0, "only root can give the engine another user"))
+    func otherUser() throws {
+        let bench = try Bench()
+        let disk = try bench.image("disk.qcow2", ["create", "-q", "-f", "qcow2"], size: "64M")
+        #expect(chmod(disk, 0o600) == 0 && chmod(bench.folder, 0o700) == 0)
+        let launch = try QEMUEngine.make(
+            MachineSpec(name: "user", image: "none", memory: .mebibytes(64)), identity: "id",
+            uuid: "6b1c6dba-8a0c-4b3c-9d5b-0c8f3c0e4a11", qemu: QEMUProbe.find(), accelerator: .tcg,
+            images: .init(disk: .init(path: disk, format: .qcow2)),
+            user: Program.User(uid: 65534, gid: 65534))
+        let status = try bench.start(launch)
+        let lines = (File.peek("/proc/\(status.engine?.pid ?? 0)/status") ?? "").split(separator: "\n").map(String.init)
+        #expect(lines.contains { $0.hasPrefix("Uid:\t65534\t65534\t65534\t65534") })
+        #expect(lines.contains("CapEff:\t0000000000000000"))
+        #expect(lines.contains("NoNewPrivs:\t1"))
+        #expect(lines.contains("Seccomp:\t2"))
+        let blocks = try KeeperClient(folder: bench.folder).qmp("query-block").array ?? []
+        #expect(blocks.first?["inserted"]?["ro"] == false)
+    }
+
+    @Test("the descriptors of taps are the inherited ones, in the order of the cards, with vhost where asked")
+    func taps() throws {
+        let qemu = QEMUInstallation(
+            path: "/usr/bin/qemu", version: "7.2.0", machineType: "pc-q35-7.2", machineTypes: ["pc-q35-7.2"])
+        var spec = MachineSpec(name: "taps", image: "none")
+        spec.restart = .onFailure(limit: 3)
+        spec.publish = [PublishSpec(hostPort: 1, guestPort: 2)]
+        let launch = try QEMUEngine.make(
+            spec, identity: "id", uuid: "u", qemu: qemu, accelerator: .kvm,
+            images: .init(kernel: "/k", initrd: "/i", kernelArguments: "quiet"),
+            nics: [.tap(mac: MACAddress(2), mtu: nil), .user(mac: MACAddress(4)), .tap(mac: MACAddress(6), mtu: 9000)],
+            usesVhost: true)
+        #expect(launch.files.map(\.path) == ["/k", "/i", "/dev/vhost-net", "/dev/vhost-net"])
+        #expect(launch.inherited == [15, 17])
+        #expect(launch.restart == .onFailure(limit: 3))
+        #expect(launch.arguments.contains { $0.contains(#""fd":"15","vhost":true,"vhostfd":"16""#) })
+        #expect(throws: UrsaError.self) {
+            try QEMUEngine.make(
+                spec, identity: "id", uuid: "u", qemu: qemu, machineType: "pc-q35-9.0", accelerator: .kvm,
+                images: .init())
+        }
     }
 }

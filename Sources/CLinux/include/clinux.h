@@ -73,8 +73,8 @@ int32_t clinux_unblock_signals(void);
 
 int32_t clinux_unshare_network(void);
 int32_t clinux_setns_network(int32_t fd);
-// Gives the calling thread a network namespace and a mount namespace of its own, with a fresh /run/netns, a /proc/sys and
-// whatever else it mounts afterwards seen by nobody else: a private "host" for tests. Threads it starts inherit both.
+// Gives the calling thread a network namespace and a (private) mount namespace of its own, with an empty /run/netns: a
+// "host" that nobody else sees, for tests. Threads and programs that it starts afterwards are in it too.
 int32_t clinux_unshare_host(void);
 int32_t clinux_bind_mount(const char *source, const char *target);
 int32_t clinux_make_shared(const char *target);

@@ -36,7 +36,11 @@ public struct Deadline: Sendable, Comparable {
 }
 
 /// Sleeps without using the processor.
-public func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+public func pause(milliseconds: UInt32) {
+    var time = timespec(tv_sec: time_t(milliseconds / 1000), tv_nsec: Int(milliseconds % 1000) * 1_000_000)
+    var rest = timespec()
+    while nanosleep(&time, &rest) != 0, errno == EINTR { time = rest }
+}
 
 /// Seconds since 1970 by the wall clock.
 public func wallClock() -> Double {
@@ -45,8 +49,10 @@ public func wallClock() -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-/// A wall-clock time as RFC 3339 text in UTC with milliseconds.
+/// A wall-clock time as RFC 3339 text in UTC with milliseconds. Times outside of the years 1970 to 9999, and what is
+/// no number, become the nearest that can be written.
 public func timestamp(_ seconds: Double) -> String {
+    let seconds = seconds > 0 ? min(seconds, 253_402_300_799) : 0
     var whole = time_t(seconds)
     var parts = tm()
     gmtime_r(&whole, &parts)

@@ -80,7 +80,9 @@ public final class EventLoop {
                 // A handler may have removed a later one of the same batch.
                 handlers[event.fd]?(Interest(rawValue: event.events))
             }
-            while !stopped, let timer = timers.first, timer.deadline.isPast {
+            // Timers set by these actions wait for the next round, so that none can starve the descriptors.
+            let now = Deadline.now
+            while !stopped, let timer = timers.first, timer.deadline <= now {
                 timers.removeFirst()
                 timer.action()
             }

@@ -46,18 +46,36 @@ public struct OSThread: Sendable {
 
     /// Runs all bodies at the same time, each on its own thread, and returns when the last has ended.
     /// The first error (in the order of `bodies`) is thrown after all have ended.
-    public static func concurrently<R: Sendable>(
-        _ bodies: [@Sendable () throws(UrsaError) -> R]
+    ///
+    /// Put functions or `let` constants into the list, never closures written in place (`append { … }`, `[{ … }]`,
+    /// `map { { … } }`): Swift 6.3 compiles a closure with typed throws wrongly where an element of a collection is
+    /// expected. It is then not called, or returns garbage. The form that takes items has no such trap.
+    public static func concurrently(_ bodies: [@Sendable () throws(UrsaError) -> Void]) throws(UrsaError) {
+        let indices = Array(bodies.indices)
+        _ = try concurrently(indices) { (index: Int) throws(UrsaError) -> Bool in
+            try bodies[index]()
+            return true
+        }
+    }
+
+    /// Runs `body` for all items at the same time, each on its own thread, and returns the results in their order when
+    /// the last has ended. The first error (in the order of `items`) is thrown after all have ended.
+    public static func concurrently<Item: Sendable, R: Sendable>(
+        _ items: [Item], _ body: @escaping @Sendable (Item) throws(UrsaError) -> R
     ) throws(UrsaError) -> [R] {
-        let slots = bodies.map { _ in Locked<Result<R, UrsaError>?>(nil) }
+        let slots = items.map { _ in Locked<Result<R, UrsaError>?>(nil) }
         var threads: [OSThread] = []
-        for (body, slot) in zip(bodies, slots) {
-            threads.append(
-                try OSThread {
-                    let result: Result<R, UrsaError>
-                    do throws(UrsaError) { result = .success(try body()) } catch { result = .failure(error) }
-                    slot.withLock { $0 = result }
-                })
+        for (item, slot) in zip(items, slots) {
+            do throws(UrsaError) {
+                threads.append(
+                    try OSThread {
+                        let result: Result<R, UrsaError>
+                        do throws(UrsaError) { result = .success(try body(item)) } catch { result = .failure(error) }
+                        slot.withLock { $0 = result }
+                    })
+            } catch {
+                slot.withLock { $0 = .failure(error) }
+            }
         }
         for thread in threads { thread.join() }
         var results: [R] = []

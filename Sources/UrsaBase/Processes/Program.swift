@@ -55,7 +55,8 @@ public struct Program: Sendable {
     ///   else the step that failed.
     public func start() throws(UrsaError) -> Child {
         guard let resolved = Path.program(path) else {
-            throw UrsaError(.notFound, "there is no program \(path)", remedy: "install it; `ursa doctor` names the package")
+            throw UrsaError(
+                .notFound, "there is no program \(path)", remedy: "install it; `ursa doctor` names the package")
         }
         let environment = self.environment ?? Program.callersEnvironment()
         for text in arguments + environment where text.utf8.contains(0) {
@@ -111,7 +112,12 @@ public struct Program: Sendable {
             throw UrsaError.system(Errno(-result), "start \(resolved) (\(failed))")
         }
         let pidfd = clinux_pidfd_open(result)
-        guard pidfd >= 0 else { throw UrsaError.system(Errno(-pidfd), "watch \(resolved)") }
+        guard pidfd >= 0 else {
+            // Nobody could end or reap it any more.
+            kill(result, SIGKILL)
+            while waitpid(result, nil, 0) < 0, errno == EINTR {}
+            throw UrsaError.system(Errno(-pidfd), "watch \(resolved)")
+        }
         return Child(pid: result, pidfd: OwnedFD(pidfd), name: Path.name(path))
     }
 
@@ -136,63 +142,71 @@ public struct Program: Sendable {
     public func run(input: [UInt8] = [], seconds: Double = 60, limit: Int = 64 << 20) throws(UrsaError) -> Output {
         let outPipe = try makePipe()
         let errPipe = try makePipe()
-        let inPipe = try makePipe()
+        // A file in memory, not a pipe: it can't block, and a program that does not read it raises no SIGPIPE.
+        let inFile = try input.isEmpty ? nil : memoryFile(input)
         var program = self
-        program.descriptors[0] = inPipe.read.raw
+        program.descriptors[0] = inFile?.raw
         program.descriptors[1] = outPipe.write.raw
         program.descriptors[2] = errPipe.write.raw
         let child = try program.start()
-        close(inPipe.read)
+        withExtendedLifetime(inFile) {}
         close(outPipe.write)
         close(errPipe.write)
-        try inPipe.write.setNonBlocking()
-        let deadline = Deadline.after(seconds: seconds)
-        var inputFD: Int32 = inPipe.write.release()
-        defer { if inputFD >= 0 { Glibc.close(inputFD) } }
-        var sent = 0
-        var collected: [[UInt8]] = [[], []]
-        var open = [outPipe.read.raw, errPipe.read.raw]
-        var buffer = [UInt8](repeating: 0, count: 65536)
-
-        if input.isEmpty { Glibc.close(inputFD); inputFD = -1 }
-        while open.contains(where: { $0 >= 0 }) {
-            var polls = [
-                pollfd(fd: open[0], events: Int16(POLLIN), revents: 0),
-                pollfd(fd: open[1], events: Int16(POLLIN), revents: 0),
-                pollfd(fd: inputFD, events: Int16(POLLOUT), revents: 0),
-            ]
-            let ready = poll(&polls, 3, deadline.millisecondsLeft)
-            if ready == 0 || deadline.isPast {
-                child.signal(SIGKILL)
-                _ = try child.wait()
-                throw UrsaError(.timeout, "\(Path.name(path)) did not finish within \(Int(seconds)) s")
-            }
-            for index in 0...1 where polls[index].revents != 0 {
-                let count = Glibc.read(open[index], &buffer, buffer.count)
-                if count > 0 { collected[index].append(contentsOf: buffer[0..<count]) }
-                if count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN) { open[index] = -1 }
-                if collected[index].count > limit {
-                    child.signal(SIGKILL)
-                    _ = try child.wait()
-                    throw UrsaError(.io, "\(Path.name(path)) wrote more than \(ByteCount(UInt64(limit)))")
-                }
-            }
-            if polls[2].revents != 0 {
-                let count = input[sent...].withUnsafeBytes { Glibc.write(inputFD, $0.baseAddress, min($0.count, 65536)) }
-                if count > 0 { sent += count }
-                if (count < 0 && errno != EAGAIN && errno != EINTR) || sent == input.count {
-                    Glibc.close(inputFD)
-                    inputFD = -1
-                }
-            }
-        }
-        guard try child.waitForEnd(until: deadline) else {
+        do throws(UrsaError) {
+            let collected = try collect(outPipe.read, errPipe.read, child.pidfd.raw, limit: limit, seconds: seconds)
+            let end = try child.wait()
+            return Output(end: end, output: collected[0], errors: String(decoding: collected[1], as: UTF8.self))
+        } catch {
             child.signal(SIGKILL)
             _ = try child.wait()
-            throw UrsaError(.timeout, "\(Path.name(path)) did not finish within \(Int(seconds)) s")
+            throw error
         }
-        let end = try child.wait()
-        return Output(end: end, output: collected[0], errors: String(decoding: collected[1], as: UTF8.self))
+    }
+
+    /// What comes out of two pipes until the program has ended. Programs that it left running may hold the pipes open
+    /// for ever, so its end counts and not theirs; what it wrote before is in the pipes by then.
+    private func collect(
+        _ out: borrowing OwnedFD, _ err: borrowing OwnedFD, _ pidfd: Int32, limit: Int, seconds: Double
+    ) throws(UrsaError) -> [[UInt8]] {
+        let deadline = Deadline.after(seconds: seconds)
+        try out.setNonBlocking()
+        try err.setNonBlocking()
+        var open = [out.raw, err.raw]
+        var collected: [[UInt8]] = [[], []]
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        var hasEnded = false
+        while !hasEnded {
+            var polls = [
+                pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: open[0], events: Int16(POLLIN), revents: 0),
+                pollfd(fd: open[1], events: Int16(POLLIN), revents: 0),
+            ]
+            let ready = poll(&polls, 3, deadline.millisecondsLeft)
+            if ready < 0, errno != EINTR { throw UrsaError.system(.current, "wait for \(Path.name(path))") }
+            hasEnded = ready > 0 && polls[0].revents != 0
+            if !hasEnded, deadline.isPast {
+                throw UrsaError(
+                    .timeout, "\(Path.name(path)) did not finish within \(Int(max(0, min(seconds, 1e9)))) s")
+            }
+            for index in 0...1 {
+                var again = open[index] >= 0 && (hasEnded || (ready > 0 && polls[index + 1].revents != 0))
+                while again {
+                    switch receiveSome(open[index], into: &buffer) {
+                    case .bytes(let count):
+                        collected[index].append(contentsOf: buffer[0..<count])
+                        again = hasEnded
+                    case .ended:
+                        open[index] = -1
+                        again = false
+                    case .later: again = false
+                    }
+                    guard collected[index].count <= limit else {
+                        throw UrsaError(.io, "\(Path.name(path)) wrote more than \(ByteCount(UInt64(limit)))")
+                    }
+                }
+            }
+        }
+        return collected
     }
 
     /// Runs the program and returns its standard output; a failing exit is thrown with the program's own words.
@@ -271,6 +285,14 @@ public struct Child: ~Copyable, Sendable {
 private func withOptionalCString<R>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> R) -> R {
     guard let text else { return body(nil) }
     return text.withCString(body)
+}
+
+/// A file in memory with this content, positioned at its start.
+private func memoryFile(_ content: [UInt8]) throws(UrsaError) -> SharedFD {
+    let fd = OwnedFD(try check(clinux_memfd("input"), "make a file in memory"))
+    try fd.writeAll(content, to: "a file in memory")
+    try retrying("rewind a file in memory") { lseek(fd.raw, 0, SEEK_SET) }
+    return SharedFD(fd)
 }
 
 private func close(_ fd: consuming OwnedFD) {}

@@ -250,7 +250,7 @@ private struct JSONParser {
         }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if isInteger, let value = Int64(text) { return .integer(value) }
-        guard let value = Double(text) else { throw fault("a number that can't be read") }
+        guard let value = Double(text), value.isFinite else { throw fault("a number that can't be read") }
         return .number(value)
     }
 

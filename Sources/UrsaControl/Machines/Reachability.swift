@@ -16,16 +16,31 @@ enum ReachabilityStep: Int, Sendable, Comparable {
     func stalled(_ name: String, _ network: String?, _ port: UInt16?) -> (what: String, remedy: String) {
         switch self {
         case .firmware:
-            ("its firmware or boot loader printed nothing on the serial console", "`ursa console \(name)` shows whether the disk is bootable")
+            (
+                "its firmware or boot loader printed nothing on the serial console",
+                "`ursa console \(name)` shows whether the disk is bootable"
+            )
         case .kernel:
-            ("its kernel started but no network card has sent anything", "`ursa logs \(name)` shows how far the guest came")
+            (
+                "its kernel started but no network card has sent anything",
+                "`ursa logs \(name)` shows how far the guest came"
+            )
         case .dhcpRequest:
-            ("network \(network ?? "?") never saw a DHCP request from it", "`ursa logs \(name)`: does the guest configure its network card by DHCP?")
+            (
+                "network \(network ?? "?") never saw a DHCP request from it",
+                "`ursa logs \(name)`: does the guest configure its network card by DHCP?"
+            )
         case .dhcpAnswer:
-            ("it asked for an address but network \(network ?? "?") did not answer", "`ursa settle` mends the network; `ursa doctor` looks for port 67 in other hands")
+            (
+                "it asked for an address but network \(network ?? "?") did not answer",
+                "`ursa settle` mends the network; `ursa doctor` looks for port 67 in other hands"
+            )
         case .name: ("its name does not resolve on network \(network ?? "?")", "`ursa settle` mends the network's DNS")
         case .port:
-            ("nothing accepts connections on its port \(port.map(String.init) ?? "?")", "`ursa console \(name)`: is the service running?")
+            (
+                "nothing accepts connections on its port \(port.map(String.init) ?? "?")",
+                "`ursa console \(name)`: is the service running?"
+            )
         case .reachable: ("", "")
         }
     }
@@ -37,22 +52,21 @@ extension Ursa {
     ///
     /// - Throws: `.timeout` naming for each machine the step at which it stopped; `.io` when a machine ended meanwhile.
     func waitUntilReachable(
-        _ names: [String], _ store: Store, begun: Deadline, timeout: Double, report: @escaping @Sendable (Report) -> Void
+        _ names: [String], _ store: Store, begun: Deadline, timeout: Double,
+        report: @escaping @Sendable (Report) -> Void
     ) throws(UrsaError) {
         let host = try hostNetworks(store)
         let deadline = Deadline.after(seconds: timeout)
-        var work: [@Sendable () throws(UrsaError) -> [UrsaError]] = []
-        for name in names {
-            let record = try record(name, store)
-            work.append(
-                Wait(ursa: self, record: record, host: host, begun: begun, deadline: deadline, timeout: timeout, report: report)
-                    .run)
+        var records: [MachineRecord] = []
+        for name in names { records.append(try record(name, store)) }
+        let errors = try OSThread.concurrently(records) { (record: MachineRecord) throws(UrsaError) -> [UrsaError] in
+            waitAndTell(record, host, begun, deadline, timeout, report)
         }
-        if let error = UrsaError.all(try OSThread.concurrently(work).flatMap { $0 }) { throw error }
+        if let error = UrsaError.all(errors.flatMap { $0 }) { throw error }
     }
 
     /// Waits for one machine; what went wrong is returned, so that each machine's trouble is told, not only the first.
-    fileprivate func waitAndTell(
+    private func waitAndTell(
         _ record: MachineRecord, _ host: HostNetworks?, _ begun: Deadline, _ deadline: Deadline, _ timeout: Double,
         _ report: @Sendable (Report) -> Void
     ) -> [UrsaError] {
@@ -73,7 +87,8 @@ extension Ursa {
             let state = home.runState(record.name)
             guard state.isLive else {
                 throw UrsaError(
-                    .io, "machine \(record.name) ended before it could be reached: \(state.status?.reason ?? "unknown reason")",
+                    .io,
+                    "machine \(record.name) ended before it could be reached: \(state.status?.reason ?? "unknown reason")",
                     remedy: "`ursa logs \(record.name)` shows its console")
             }
             reached = max(reached, advance(record, card, port, host, from: reached))
@@ -114,21 +129,6 @@ extension Ursa {
             if host.accepts(address: address, port: port, seconds: 0.5) { step = .reachable }
         }
         return step
-    }
-}
-
-/// The wait for one machine, as work for a thread of its own.
-private struct Wait: Sendable {
-    let ursa: Ursa
-    let record: MachineRecord
-    let host: HostNetworks?
-    let begun: Deadline
-    let deadline: Deadline
-    let timeout: Double
-    let report: @Sendable (Report) -> Void
-
-    @Sendable func run() throws(UrsaError) -> [UrsaError] {
-        ursa.waitAndTell(record, host, begun, deadline, timeout, report)
     }
 }
 

@@ -14,15 +14,20 @@ public struct ImageRecipe: Sendable, Hashable {
     public var name: String
     /// Where it is from.
     public var source: Source
+    /// Format of a fetched file; nil tells by its content, and raw by the address's suffix (`.img`, `.raw`).
+    public var format: DiskFile.Format?
     /// TCP port in the machine that accepts connections once it is up.
     public var readyPort: UInt16?
     /// Whom to log in as by ssh.
     public var user: String?
 
     /// A recipe from its parts.
-    public init(name: String, source: Source, readyPort: UInt16? = nil, user: String? = nil) {
+    public init(
+        name: String, source: Source, format: DiskFile.Format? = nil, readyPort: UInt16? = nil, user: String? = nil
+    ) {
         self.name = name
         self.source = source
+        self.format = format
         self.readyPort = readyPort
         self.user = user
     }

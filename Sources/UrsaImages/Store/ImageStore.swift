@@ -205,7 +205,7 @@ extension ImageStore {
                 .invalidSpec, "there is no image builder \"\(other)\"", place: "image \(recipe.name)",
                 remedy: "the builders are tiny and debian-12")
         case .url(let url, let sha256):
-            image = try PullBuilder(workshop: workshop, url: url, sha256: sha256).build()
+            image = try PullBuilder(workshop: workshop, url: url, sha256: sha256, format: recipe.format).build()
         }
         image.name = recipe.name
         image.readyPort = recipe.readyPort ?? image.readyPort

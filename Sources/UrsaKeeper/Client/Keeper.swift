@@ -27,6 +27,9 @@ public enum Keeper {
                 .conflict, "\(launch.name) is running already, without its keeper", place: folder,
                 remedy: "run `ursa ps`, which gives it a new one")
         }
+        for socket in launch.sockets where socket.purpose == .monitor {
+            try StrayEngine.end(folder: folder, socket: socket.name)
+        }
         try File.replace(folder + "/" + KeeperLaunch.fileName, Array((launch.json.pretty + "\n").utf8), durable: false)
         return try run([], folder, lock, taps, launch.name, keeperProgram, seconds)
     }

@@ -45,7 +45,8 @@ final class EngineRun {
         _ launch: KeeperLaunch, folder: String, loop: EventLoop, console: ConsoleHub, log: EngineLog,
         tap: (Int32) -> Int32?
     ) throws(UrsaError) -> EngineRun {
-        var program = Program(launch.program, launch.arguments, environment: launch.environment)
+        let mark = StrayEngine.mark(folder)
+        var program = Program(launch.program, launch.arguments, environment: launch.environment + [mark])
         program.user = launch.user
         program.newSession = true
         program.noNewPrivileges = true
@@ -94,15 +95,22 @@ final class EngineRun {
         let run = EngineRun(
             loop: loop, identity: identity, pidfd: SharedFD(try child.pidfd.duplicate()), isChild: true,
             folder: folder, launch: launch)
-        try log.attach(errors.read)
-        if consoleSocket >= 0 {
-            let socket = OwnedFD(consoleSocket)
-            consoleSocket = -1
-            try console.attach(socket)
+        do throws(UrsaError) {
+            try log.attach(errors.read)
+            if consoleSocket >= 0 {
+                let socket = OwnedFD(consoleSocket)
+                consoleSocket = -1
+                try console.attach(socket)
+            }
+            let socket = OwnedFD(monitorSocket)
+            monitorSocket = -1
+            try run.attachMonitor(socket)
+        } catch {
+            // An engine that nobody watches must not stay.
+            child.signal(SIGKILL)
+            _ = try? child.wait()
+            throw error
         }
-        let socket = OwnedFD(monitorSocket)
-        monitorSocket = -1
-        try run.attachMonitor(socket)
         return run
     }
 

@@ -66,7 +66,7 @@ public struct NetworkSpec: Sendable, Hashable {
 public struct MachineSpec: Sendable, Hashable {
     /// Name: 1–63 characters, lower-case letters, digits and hyphens, starting with a letter; also its host name.
     public var name: String
-    /// Image name of the catalogue or the store: `tiny`, `debian:12`, or a path starting with `/` or `./`.
+    /// Image name of the catalogue or the store: `tiny`, `debian:12`, or a path starting with `/`, `./` or `../`.
     public var image: String
     /// Virtual processors, 1…256.
     public var cpus: Int
@@ -160,7 +160,7 @@ public struct PublishSpec: Sendable, Hashable, CustomStringConvertible {
         self.transport = transport
     }
 
-    /// The text form, which `PublishSpec(_:)` reads back.
+    /// The text form, which `init(parsing:)` reads back.
     public var description: String {
         let address =
             switch hostAddress {

@@ -8,6 +8,8 @@ struct TableSeen: Sendable, Hashable {
     var comment: String?
     /// Chains with their use counts (rules in them and jumps to them).
     var chains: [String: Int]
+    /// Sets and maps of single values with the number of their elements; those of ranges are not counted.
+    var elements: [String: Int] = [:]
 }
 
 /// Loads and looks at nftables tables.
@@ -26,8 +28,9 @@ enum FirewallTable {
         }
     }
 
-    /// The table of family inet by that name, or nil; one or two messages to the kernel, no child process.
-    static func look(_ name: String) throws(UrsaError) -> TableSeen? {
+    /// The table of family inet by that name, or nil; a few messages to the kernel, no child process. `sets` are the
+    /// sets and maps whose elements are counted.
+    static func look(_ name: String, sets: [String] = []) throws(UrsaError) -> TableSeen? {
         let socket = try NetlinkSocket(NETLINK_NETFILTER)
         var request = message(Int(NFT_MSG_GETTABLE.rawValue), name)
         request.tolerated = [ENOENT, EOPNOTSUPP]
@@ -48,7 +51,28 @@ enum FirewallTable {
             else { continue }
             chains[chain] = Int(attributes[Int(NFTA_CHAIN_USE.rawValue)]?.bigEndian32 ?? 0)
         }
-        return TableSeen(comment: comment, chains: chains)
+        var elements: [String: Int] = [:]
+        for set in sets { elements[set] = try count(set, name, socket) }
+        return TableSeen(comment: comment, chains: chains, elements: elements)
+    }
+
+    private static func count(_ set: String, _ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> Int {
+        var request = NetlinkMessage(
+            Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETSETELEM.rawValue), action: "list elements of \(set)")
+        request.put(fixed: header())
+        request.attribute(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), text: table)
+        request.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), text: set)
+        request.tolerated = [ENOENT]
+        var count = 0
+        for reply in try socket.request(request, dump: true) ?? [] {
+            guard var rest = reply.attributes(after: 4)[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)] else { continue }
+            // A row of attributes, one per element.
+            while rest.count >= 4 {
+                count += 1
+                rest = rest.dropFirst(max(4, (Int(rest.number(at: 0, as: UInt16.self)) + 3) & ~3))
+            }
+        }
+        return count
     }
 
     /// struct nfgenmsg: family (NFPROTO_INET = 1), version 0, resource id 0.

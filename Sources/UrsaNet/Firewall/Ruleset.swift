@@ -15,11 +15,15 @@ struct Ruleset: Sendable, Hashable {
     let comment: String
     /// Per chain how many rules and jumps it is used by (`NFTA_CHAIN_USE`); a flushed chain has fewer.
     let chains: [String: Int]
+    /// Sets and maps of single values with the number of their elements.
+    let elements: [String: Int]
 
     /// The table for the networks.
     init(_ home: HomeMark, _ networks: [NetworkWish]) {
         let networks = networks.sorted { $0.name < $1.name }
-        var body = Self.sets(home, networks)
+        let sets = Self.sets(home, networks)
+        var body = sets.map(\.text)
+        elements = Dictionary(uniqueKeysWithValues: sets.filter { !$0.isRange }.map { ($0.name, $0.elements.count) })
         var chains: [String: Int] = [:]
         for chain in Self.chains {
             chains[chain.name, default: 0] += chain.rules.count
@@ -47,7 +51,24 @@ struct Ruleset: Sendable, Hashable {
         "table inet \(home.tableName)\ndelete table inet \(home.tableName)\n"
     }
 
-    private static func sets(_ home: HomeMark, _ networks: [NetworkWish]) -> [String] {
+    /// A set or map.
+    private struct NamedSet {
+        var kind = "set"
+        var name: String
+        var type: String
+        var elements: [String]
+        var isRange = false
+        var text: String {
+            let flags = isRange ? "; flags interval" : ""
+            let list = elements.isEmpty ? "" : "; elements = { \(elements.joined(separator: ", ")) }"
+            return "\(kind) \(name) { type \(type)\(flags)\(list); }"
+        }
+    }
+
+    /// Names of the sets and maps whose elements can be counted.
+    static let countable = ["stems", "routeback", "bound4", "bound6", "every4", "every6"]
+
+    private static func sets(_ home: HomeMark, _ networks: [NetworkWish]) -> [NamedSet] {
         let stems = networks.map { "\"\(home.stemName($0.name))\"" }
         var bound4: [String] = []
         var bound6: [String] = []
@@ -66,19 +87,19 @@ struct Ruleset: Sendable, Hashable {
                 if let guest6 { every6.append("\(transport) . \(port.hostPort) : \(guest6)") }
             }
         }
-        func named(_ kind: String, _ type: String, _ elements: [String]) -> String {
-            let list = elements.isEmpty ? "" : "; elements = { \(elements.joined(separator: ", ")) }"
-            return "\(kind) { type \(type)\(list); }"
+        let subnets6 = networks.compactMap { $0.subnet6.map { "\($0)" } }
+        func map(_ name: String, _ key: String, _ family: String, _ elements: [String]) -> NamedSet {
+            NamedSet(kind: "map", name: name, type: "\(key) : \(family) . inet_service", elements: elements)
         }
         return [
-            named("set stems", "ifname", stems),
-            named("set routeback", "ifname . ifname", stems.map { "\($0) . \($0)" }),
-            named("set subnets4", "ipv4_addr; flags interval", networks.map { "\($0.subnet)" }),
-            named("set subnets6", "ipv6_addr; flags interval", networks.compactMap { $0.subnet6.map { "\($0)" } }),
-            named("map bound4", "inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service", bound4),
-            named("map bound6", "inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service", bound6),
-            named("map every4", "inet_proto . inet_service : ipv4_addr . inet_service", every4),
-            named("map every6", "inet_proto . inet_service : ipv6_addr . inet_service", every6),
+            NamedSet(name: "stems", type: "ifname", elements: stems),
+            NamedSet(name: "routeback", type: "ifname . ifname", elements: stems.map { "\($0) . \($0)" }),
+            NamedSet(name: "subnets4", type: "ipv4_addr", elements: networks.map { "\($0.subnet)" }, isRange: true),
+            NamedSet(name: "subnets6", type: "ipv6_addr", elements: subnets6, isRange: true),
+            map("bound4", "inet_proto . ipv4_addr . inet_service", "ipv4_addr", bound4),
+            map("bound6", "inet_proto . ipv6_addr . inet_service", "ipv6_addr", bound6),
+            map("every4", "inet_proto . inet_service", "ipv4_addr", every4),
+            map("every6", "inet_proto . inet_service", "ipv6_addr", every6),
         ]
     }
 

@@ -18,7 +18,9 @@ enum DNSMessage {
 
     /// The first A record of an answer to that query; nil when it is none, or says that there is no such name.
     static func answer(_ bytes: [UInt8], id: UInt16) -> IPv4Address? {
-        func word(_ at: Int) -> Int? { at >= 0 && at + 2 <= bytes.count ? Int(bytes[at]) << 8 | Int(bytes[at + 1]) : nil }
+        func word(_ at: Int) -> Int? {
+            at >= 0 && at + 2 <= bytes.count ? Int(bytes[at]) << 8 | Int(bytes[at + 1]) : nil
+        }
         // Flags: answer (bit 15), code (bits 0–3) 0.
         guard word(0) == Int(id), let flags = word(2), flags & 0x8000 != 0, flags & 0xf == 0, word(4) == 1,
             let count = word(6), count <= 64, var place = skipName(bytes, 12)

@@ -36,7 +36,7 @@ struct DnsmasqProcess: Sendable {
         try stop()
         try File.makeDirectory(folder)
         try writeMachines(configuration.machines)
-        try File.replace(main, text: configuration.main, mode: 0o644)
+        try RunFile.replace(main, text: configuration.main)
         try File.remove(folder + "/log")
         guard let fd = try namespace.open() else {
             throw UrsaError(.notFound, "there is no network namespace \(namespace.name)")
@@ -49,7 +49,8 @@ struct DnsmasqProcess: Sendable {
         let result = try program.run(seconds: 20)
         guard result.end.isSuccess else {
             throw UrsaError(
-                .io, "dnsmasq does not start: \(result.errors.trimmed.isEmpty ? "\(result.end)" : result.errors.trimmed)",
+                .io,
+                "dnsmasq does not start: \(result.errors.trimmed.isEmpty ? "\(result.end)" : result.errors.trimmed)",
                 place: main)
         }
     }
@@ -70,9 +71,7 @@ struct DnsmasqProcess: Sendable {
                 // A changed file is read again, but what its old content said stays: full reading needed.
                 if there[file] != nil { removed = true }
                 // Written beside and moved in: the watcher must not see it half done, nor a temporary file.
-                let beside = "\(folder)/\(name)-\(file).part"
-                try File.replace(beside, text: text, mode: 0o644)
-                try retrying("put \(file) in place") { rename(beside, "\(folder)/\(name)/\(file)") }
+                try RunFile.replace("\(folder)/\(name)/\(file)", text: text, beside: "\(folder)/\(name)-\(file).part")
             }
             for file in there.keys where wanted[file] == nil {
                 try File.remove("\(folder)/\(name)/\(file)")

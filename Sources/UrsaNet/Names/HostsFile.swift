@@ -21,14 +21,17 @@ enum HostsFile {
 
     /// A names file cut in three.
     struct Parts: Sendable, Hashable {
-        /// What comes before the block, including a line end that was there before.
+        /// What comes before the block, whole lines where there is a block.
         var before: String
+        /// Whether the last line end of `before` was added for the block's sake.
+        var wasUnfinished = false
         /// The lines of the block, or nil when the file has none.
         var block: [String]?
         /// What comes after.
         var after: String
-        /// The person's part alone: the file without the block.
-        var outside: String { before + after }
+        /// The person's part alone: the file without the block. (The added line end stays where something follows, like
+        /// the block of another home.)
+        var outside: String { wasUnfinished && after.isEmpty ? String(before.dropLast()) : before + after }
     }
 
     // The first marker says whether the file had no line end before it, so that taking the block away gives back the
@@ -40,13 +43,14 @@ enum HostsFile {
     /// Finds the home's block. A block without its end marker (somebody cut it) ends at the first foreign line.
     static func split(_ text: String, _ home: HomeMark) -> Parts {
         var before = ""
+        var wasUnfinished = false
         var block: [String]?
         var after = ""
         var inside = false
         for line in lines(text) {
             let bare = line.hasSuffix("\n") ? String(line.dropLast()) : String(line)
             if block == nil, bare == begin(home) || bare == begin(home) + joined {
-                if bare != begin(home), before.hasSuffix("\n") { before.removeLast() }
+                wasUnfinished = bare != begin(home) && before.hasSuffix("\n")
                 block = []
                 inside = true
             } else if inside, bare == end(home) {
@@ -58,14 +62,14 @@ enum HostsFile {
                 if block == nil { before += line } else { after += line }
             }
         }
-        return Parts(before: before, block: block, after: after)
+        return Parts(before: before, wasUnfinished: wasUnfinished, block: block, after: after)
     }
 
     /// The file with these lines as the home's block; none when there are no lines.
     static func text(_ parts: Parts, block: [String], _ home: HomeMark) -> String {
         guard !block.isEmpty else { return parts.outside }
         let unfinished = !parts.before.isEmpty && !parts.before.hasSuffix("\n")
-        let lines = [begin(home) + (unfinished ? joined : "")] + block + [end(home)]
+        let lines = [begin(home) + (unfinished || parts.wasUnfinished ? joined : "")] + block + [end(home)]
         return parts.before + (unfinished ? "\n" : "") + lines.joined(separator: "\n") + "\n" + parts.after
     }
 

@@ -3,14 +3,14 @@ import UrsaBase
 
 /// Where the host's own names come from.
 enum Upstream {
-    /// The file that names servers which a namespace can reach. systemd-resolved's stub listens on the host's loopback,
-    /// which is not that of the namespace; it keeps its real servers in a file of its own.
+    /// The file that names servers which a namespace can reach. A resolver on the host's loopback is not on that of the
+    /// namespace; systemd-resolved and NetworkManager keep the real servers in files of their own.
     static func resolvFile() -> String {
         let main = "/etc/resolv.conf"
-        let resolved = "/run/systemd/resolve/resolv.conf"
+        let real = ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"]
         let servers = servers(File.peek(main) ?? "")
         let onlyLoopback = !servers.isEmpty && servers.allSatisfy { $0.hasPrefix("127.") || $0 == "::1" }
-        return onlyLoopback && File.exists(resolved) ? resolved : main
+        return onlyLoopback ? real.first { File.exists($0) } ?? main : main
     }
 
     static func servers(_ text: String) -> [String] {

@@ -48,11 +48,16 @@ struct NetworkNamespace: Sendable, Hashable {
     /// Makes /run/netns a shared mount, as `ip netns` does, so that services with mount namespaces of their own see
     /// new namespaces too. Once per boot.
     static func prepareFolder() throws(UrsaError) {
-        var inside = stat()
-        var outside = stat()
         try File.makeDirectory(folder)
-        if stat(folder, &inside) == 0, stat("/run", &outside) == 0, inside.st_dev != outside.st_dev { return }
-        if File.list(folder).contains(where: { NetworkNamespace(name: $0).exists }) { return }
+        // The lock that ip-netns(8) takes for the same work; two mounts over each other would hide namespaces.
+        let lock = try File.open(folder, O_RDONLY | O_DIRECTORY)
+        try retrying("lock \(folder)") { flock(lock.raw, LOCK_EX) }
+        // Field 5 of mountinfo is the mount point, see proc(5).
+        let mounts = (try? File.readText("/proc/thread-self/mountinfo")) ?? ""
+        if mounts.split(separator: "\n").contains(where: { $0.split(separator: " ").dropFirst(4).first ?? "" == folder }
+        ) {
+            return
+        }
         try check(clinux_make_shared(folder), "share \(folder)")
     }
 

@@ -22,7 +22,8 @@ struct LinkAddress: Sendable, Hashable {
         prefix = Int(reply.payload.number(at: 1, as: UInt8.self))
         link = reply.payload.number(at: 4, as: Int32.self)
         // Of a point-to-point link IFA_ADDRESS is the other side, IFA_LOCAL this one.
-        guard let bytes = attributes[Int(IFA_LOCAL)] ?? attributes[Int(IFA_ADDRESS)], let address = IPAddress(wire: bytes)
+        guard let bytes = attributes[Int(IFA_LOCAL)] ?? attributes[Int(IFA_ADDRESS)],
+            let address = IPAddress(wire: bytes)
         else { return nil }
         self.address = address
     }

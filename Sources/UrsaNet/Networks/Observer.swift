@@ -10,7 +10,7 @@ struct Observer: Sendable {
         var result = NetObservation()
         result.hasIPv6 = File.exists("/proc/sys/net/ipv6")
         result.hostsText = (try? File.readText(home.hostsFile)) ?? ""
-        result.table = try FirewallTable.look(home.tableName)
+        result.table = try FirewallTable.look(home.tableName, sets: Ruleset.countable)
         result.tableText = try? File.readText(home.tableFile)
         result.journal = SettingsJournal(home).changes
         result.settings = HostSettings.changesNeeded()
@@ -21,7 +21,9 @@ struct Observer: Sendable {
         let routes = try socket.routes(AF_INET) + socket.routes(AF_INET6)
         result.surroundings = DnsmasqConfiguration.Surroundings(
             resolvFile: Upstream.resolvFile(),
-            hasIPv6Default: routes.contains { $0.destination.prefix == 0 && $0.isIPv6 && $0.type == UInt8(RTN_UNICAST) },
+            hasIPv6Default: routes.contains {
+                $0.destination.prefix == 0 && $0.isIPv6 && $0.type == UInt8(RTN_UNICAST)
+            },
             user: Upstream.user(reading: home.runFolder))
         result.hasOtherHomes = links.contains {
             $0.alias?.hasPrefix("ursa:") == true && home.network(alias: $0.alias) == nil
@@ -36,7 +38,8 @@ struct Observer: Sendable {
             noteStem(name, &seen, links, addresses, routes)
             result.networks[name] = seen
         }
-        for (name, inside) in try insides(result.networks.keys.sorted()) {
+        let survivors = result.networks.compactMapValues(\.dnsmasq)
+        for (name, inside) in try insides(result.networks.keys.sorted(), survivors) {
             result.networks[name]?.merge(inside)
         }
         return result
@@ -72,8 +75,11 @@ struct Observer: Sendable {
         for setting in StemSettings.all(stem) { if let fact = setting.holding { seen.add(.stem, fact) } }
     }
 
-    /// Looks into the namespaces, on one thread that goes from one to the next.
-    func insides(_ names: [String]) throws(UrsaError) -> [(String, NetworkSeen)] {
+    /// Looks into the namespaces, on one thread that goes from one to the next. One that lost its name is entered
+    /// through a process that lives in it.
+    func insides(
+        _ names: [String], _ survivors: [String: ProcessIdentity] = [:]
+    ) throws(UrsaError) -> [(String, NetworkSeen)] {
         let home = home
         return try OSThread.run { () throws(UrsaError) -> [(String, NetworkSeen)] in
             var result: [(String, NetworkSeen)] = []
@@ -82,6 +88,11 @@ struct Observer: Sendable {
                 var seen = NetworkSeen()
                 if let fd = try home.namespace(name).open() {
                     try check(clinux_setns_network(fd.raw), "enter \(home.namespaceName(name))")
+                    seen = try Observer.inside(name, home)
+                    seen.hasNamespace = true
+                } else if let pid = survivors[name]?.pid, let fd = try? File.open("/proc/\(pid)/ns/net", O_RDONLY),
+                    clinux_setns_network(fd.raw) == 0
+                {
                     seen = try Observer.inside(name, home)
                 }
                 result.append((name, seen))
@@ -92,7 +103,6 @@ struct Observer: Sendable {
 
     private static func inside(_ name: String, _ home: HomeMark) throws(UrsaError) -> NetworkSeen {
         var seen = NetworkSeen()
-        seen.hasNamespace = true
         for setting in NamespaceSettings.all { if let fact = setting.holding { seen.add(.namespace, fact) } }
         for setting in BridgeSettings.all { if let fact = setting.holding { seen.add(.bridge, fact) } }
         let socket = try NetlinkSocket()

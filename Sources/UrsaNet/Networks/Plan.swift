@@ -43,24 +43,27 @@ struct NetworkPlan {
             ]
         }
         var steps: [any NetStep] = []
-        let missing = wish.facts(home).subtracting(now.facts)
-        func words(_ part: Part) -> [String] { missing.filter { $0.part == part }.map(\.text).sorted() }
         let extra = extraFacts(wish, now)
+        let missing = wish.facts(home).subtracting(now.facts)
+        func lost(_ part: Part) -> [String] { missing.filter { $0.part == part }.map(\.text).sorted() }
+        func words(_ part: Part) -> [String] {
+            lost(part).map { "not so: \($0)" } + extra[part, default: []].map { "wrongly: \($0)" }
+        }
         let isNew = !now.hasNamespace && now.dnsmasq == nil && now.configuration == nil
         if !now.hasNamespace || !words(.namespace).isEmpty {
             steps.append(EnsureNamespace(home: home, wish: wish, exists: now.hasNamespace, survivor: now.dnsmasq))
         }
-        let bridge = words(.bridge) + extra[.bridge, default: []] + now.stray.map { "\($0) is not attached" }
-        if !bridge.isEmpty || !now.hasNamespace {
-            steps.append(EnsureBridge(home: home, wish: wish, broken: isNew ? [] : bridge.map { "not so: \($0)" }))
+        let bridge = words(.bridge) + now.stray.map { "\($0) is not attached" }
+        if !bridge.isEmpty {
+            steps.append(EnsureBridge(home: home, wish: wish, broken: isNew ? [] : bridge))
         }
-        let stem = words(.stem) + extra[.stem, default: []]
+        let stem = words(.stem)
         // Proxy entries hang on the bridge, routes on the stem; both go with the namespace.
-        if !stem.isEmpty || !now.hasNamespace {
-            steps.append(EnsureStem(home: home, wish: wish, broken: isNew ? [] : stem.map { "not so: \($0)" }))
+        if !stem.isEmpty {
+            steps.append(EnsureStem(home: home, wish: wish, broken: isNew ? [] : stem))
         }
         let configuration = DnsmasqConfiguration(wish, folder: home.folder(network: wish.name), seen.surroundings)
-        let bridgeGone = words(.bridge).contains { $0.hasPrefix(FactText.upStart(BridgeName.bridge)) }
+        let bridgeGone = lost(.bridge).contains { $0.hasPrefix(FactText.upStart(BridgeName.bridge)) }
         if let reason = restartReason(now, configuration, bridgeGone: bridgeGone) {
             steps.append(
                 StartDnsmasq(home: home, wish: wish, configuration: configuration, reason: isNew ? nil : reason))
@@ -95,7 +98,8 @@ struct NetworkPlan {
         let ruleset = Ruleset(home, wishes)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
-        return table.chains == ruleset.chains ? nil : load(ruleset, reason: "somebody changed it")
+        let isWhole = table.chains == ruleset.chains && table.elements == ruleset.elements
+        return isWhole ? nil : load(ruleset, reason: "somebody changed it")
     }
 
     private func load(_ ruleset: Ruleset, reason: String?) -> LoadTable {

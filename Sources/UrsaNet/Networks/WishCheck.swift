@@ -16,7 +16,9 @@ extension NetworkWish {
             if let subnet6 = wish.subnet6, subnet6.prefix != 64 { bad("the IPv6 subnet \(subnet6) must be a /64") }
             if !(1280...65535).contains(wish.mtu) { bad("the MTU \(wish.mtu) must be from 1280 to 65535") }
             for other in wishes[..<index] {
-                if other.subnet.overlaps(wish.subnet) { bad("\(wish.subnet) overlaps \(other.subnet) of \(other.name)") }
+                if other.subnet.overlaps(wish.subnet) {
+                    bad("\(wish.subnet) overlaps \(other.subnet) of \(other.name)")
+                }
                 if let mine = wish.subnet6, let theirs = other.subnet6, mine.overlaps(theirs) {
                     bad("\(mine) overlaps \(theirs) of \(other.name)")
                 }
@@ -46,7 +48,9 @@ extension NetworkWish {
         var macs: [MACAddress: String] = [:]
         var addresses: [IPAddress: String] = [:]
         for member in members {
-            if !Self.isLabel(member.machine, limit: 63) { bad("the machine name must be 1–63 characters of a–z, 0–9, -") }
+            if !Self.isLabel(member.machine, limit: 63) {
+                bad("the machine name must be 1–63 characters of a–z, 0–9, -")
+            }
             if !machines.insert(member.machine).inserted { bad("\(member.machine) is on the network twice") }
             if let other = macs.updateValue(member.machine, forKey: member.mac) {
                 bad("\(other) and \(member.machine) have the same Ethernet address \(member.mac)")

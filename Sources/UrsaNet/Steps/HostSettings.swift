@@ -60,7 +60,17 @@ struct SettingsJournal: Sendable {
     func add(_ more: [SettingChange]) throws(UrsaError) {
         var all = changes
         for change in more where !all.contains(where: { $0.name == change.name }) { all.append(change) }
-        let entries = all.map { JSON.record(["name": .string($0.name), "old": .string($0.old), "new": .string($0.new)]) }
+        try write(all)
+    }
+
+    /// Forgets changes that were taken back.
+    func forget(_ undone: [SettingChange]) throws(UrsaError) { try write(changes.filter { !undone.contains($0) }) }
+
+    private func write(_ all: [SettingChange]) throws(UrsaError) {
+        guard !all.isEmpty else { return try remove() }
+        let entries = all.map {
+            JSON.record(["name": .string($0.name), "old": .string($0.old), "new": .string($0.new)])
+        }
         try File.replace(path, JSON.record(["boot": .string(bootIdentifier()), "changes": .array(entries)]).line)
     }
 
@@ -81,8 +91,9 @@ struct SettingsJournal: Sendable {
 struct TurnForwardingOn: NetStep {
     let home: HomeMark
     let changes: [SettingChange]
-    let phase = Phase.prepare
+    let phase = Phase.make
     let network: String? = nil
+    let lane = "settings"
 
     var line: String {
         let shown = changes.filter { $0.old != $0.new }.map { "net/\($0.name) \($0.old) → \($0.new)" }
@@ -95,15 +106,20 @@ struct TurnForwardingOn: NetStep {
         for change in changes where change.old != change.new { try Sysctl.set(change.name, change.new) }
     }
 
-    func undo() throws(UrsaError) { SettingsJournal.restore(changes) }
+    func undo() throws(UrsaError) {
+        SettingsJournal.restore(changes)
+        try SettingsJournal(home).forget(changes)
+    }
 }
 
-/// Puts the host's settings back.
+/// Puts the host's settings back, beside the removal of the last network: afterwards the kernel is busy with taking
+/// namespaces apart, and lets nobody write network settings for a while.
 struct PutSettingsBack: NetStep {
     let home: HomeMark
     let changes: [SettingChange]
-    let phase = Phase.last
+    let phase = Phase.remove
     let network: String? = nil
+    let lane = "settings"
 
     var line: String {
         let shown = changes.filter { $0.old != $0.new }.map { "net/\($0.name) \($0.new) → \($0.old)" }

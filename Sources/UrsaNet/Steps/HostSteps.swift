@@ -21,7 +21,7 @@ struct LoadTable: NetStep {
     func apply() throws(UrsaError) {
         try FirewallTable.load(ruleset.text)
         try File.makeDirectory(home.runFolder)
-        try File.replace(home.tableFile, text: ruleset.text, mode: 0o644)
+        try RunFile.replace(home.tableFile, text: ruleset.text)
     }
 
     func undo() throws(UrsaError) {
@@ -30,14 +30,14 @@ struct LoadTable: NetStep {
             return try File.remove(home.tableFile)
         }
         try FirewallTable.load(previous)
-        try File.replace(home.tableFile, text: previous, mode: 0o644)
+        try RunFile.replace(home.tableFile, text: previous)
     }
 }
 
-/// Removes the host's table.
+/// Removes the host's table, beside the networks: once the kernel takes namespaces apart, everything else waits for it.
 struct RemoveTable: NetStep {
     let home: HomeMark
-    let phase = Phase.make
+    let phase = Phase.remove
     let network: String? = nil
     var line: String { "- table inet \(home.tableName)" }
 
@@ -54,8 +54,9 @@ struct WriteHostsBlock: NetStep {
     let home: HomeMark
     let block: [String]
     let previous: [String]
-    let phase = Phase.names
+    let phase = Phase.make
     let network: String? = nil
+    let lane = "names"
 
     var line: String {
         let sign = previous.isEmpty ? "+" : block.isEmpty ? "-" : "~"

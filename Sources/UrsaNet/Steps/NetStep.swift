@@ -6,12 +6,8 @@ enum Phase: Int, Sendable, Comparable {
     case prepare
     /// Taking down what is not wanted.
     case remove
-    /// Making and mending networks, and the table beside them.
+    /// Making and mending networks; the table and the host's names beside them.
     case make
-    /// Names on the host.
-    case names
-    /// What only makes sense at the very end.
-    case last
 
     static func < (a: Phase, b: Phase) -> Bool { a.rawValue < b.rawValue }
 }
@@ -21,6 +17,12 @@ protocol NetStep: Step {
     var phase: Phase { get }
     /// Steps of one network run in their order; nil for steps of the whole host.
     var network: String? { get }
+    /// Steps of one lane run one after the other; those of other lanes of the phase beside them.
+    var lane: String { get }
+}
+
+extension NetStep {
+    var lane: String { network.map { "network \($0)" } ?? "host" }
 }
 
 /// Stands for a wish that can't be: says why when it is applied.
@@ -44,21 +46,21 @@ enum StepRunner {
             done += finished
             for step in finished { report(step) }
             guard let error else { continue }
-            var further: [UrsaError] = []
+            var whole = error
             for step in done.reversed() {
-                do { try step.undo() } catch { further.append(error) }
+                do { try step.undo() } catch { whole.others.append(error) }
             }
-            throw UrsaError.all([error] + further) ?? error
+            throw whole
         }
     }
 
     private static func lanes(_ steps: [any NetStep]) -> [[any NetStep]] {
-        var order: [String?] = []
-        var lanes: [String?: [any NetStep]] = [:]
+        var order: [String] = []
+        var lanes: [String: [any NetStep]] = [:]
         let removals = steps.compactMap { $0 as? RemoveNetwork }
         for step in steps where !(step is RemoveNetwork) {
-            if lanes[step.network] == nil { order.append(step.network) }
-            lanes[step.network, default: []].append(step)
+            if lanes[step.lane] == nil { order.append(step.lane) }
+            lanes[step.lane, default: []].append(step)
         }
         // Removals share the kernel's waiting, so they go together.
         let together: [[any NetStep]] = removals.isEmpty ? [] : [[RemoveNetworks(networks: removals)]]

@@ -15,7 +15,10 @@ struct EnsureNamespace: NetStep {
     private var namespace: NetworkNamespace { home.namespace(wish.name) }
 
     var line: String {
-        exists ? "~ settings in namespace \(namespace.name)" : "+ namespace \(namespace.name)"
+        if exists { return "~ settings in namespace \(namespace.name)" }
+        return survivor == nil
+            ? "+ namespace \(namespace.name)"
+            : "~ namespace \(namespace.name): its dnsmasq lives in it, its name is gone"
     }
 
     func apply() throws(UrsaError) {
@@ -84,7 +87,8 @@ struct EnsureBridge: NetStep {
             for address in try socket.addresses() where address.link == bridge.index {
                 let prefix = AddressPrefix(address: address.address, prefix: address.prefix)
                 if !wish.bridgeAddresses.contains(prefix) {
-                    requests.append(RouteRequest.deleteAddress(address.address, prefix: address.prefix, link: bridge.index))
+                    requests.append(
+                        RouteRequest.deleteAddress(address.address, prefix: address.prefix, link: bridge.index))
                 }
             }
             for address in wish.bridgeAddresses {
@@ -293,10 +297,13 @@ struct RemoveNetworks: NetStep {
         let names = Set(networks.map(\.name))
         try socket.deleteLinks(
             socket.links().filter { home.network(alias: $0.alias).map(names.contains) == true }.map(\.index))
-        for process in processes { try process.stop() }
-        for network in networks { try home.namespace(network.name).remove() }
-        // The trace goes last.
-        for process in processes { try process.removeFiles() }
+        // Each unmount waits for the kernel's readers too: at the same time, they wait together. The trace goes last.
+        try onThreads(networks, atMost: 32) { network throws(UrsaError) in
+            let process = DnsmasqProcess(folder: home.folder(network: network.name))
+            try process.stop()
+            try home.namespace(network.name).remove()
+            try process.removeFiles()
+        }
     }
 
     func undo() throws(UrsaError) {}

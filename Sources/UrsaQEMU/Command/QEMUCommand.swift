@@ -85,7 +85,7 @@ extension QEMUCommand {
                 add("-accel", "tcg,thread=multi")
                 // The x86-64-v2 level, which current distributions need, and rdrand so that no guest waits for entropy;
                 // `max` would add what is slow to emulate.
-                add("-cpu", "qemu64,+cx16,+lahf-lm,+popcnt,+sse4.1,+sse4.2,+ssse3,+rdrand,+rdseed,+smep")
+                add("-cpu", "qemu64,+cx16,+lahf-lm,+popcnt,+sse4.1,+sse4.2,+ssse3,+rdrand,+smep")
             }
             add("-smp", "cpus=\(machine.cpus),sockets=1,cores=\(machine.cpus),threads=1")
         }

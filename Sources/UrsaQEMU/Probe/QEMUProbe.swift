@@ -11,6 +11,14 @@ public struct QEMUInstallation: Sendable, Hashable {
     public var machineType: String
     /// All its versioned q35 machine types, newest first; a machine made under an older one still finds its own.
     public var machineTypes: [String]
+
+    /// A QEMU by what is known of it; `QEMUProbe.find` asks.
+    public init(path: String, version: String, machineType: String, machineTypes: [String]) {
+        self.path = path
+        self.version = version
+        self.machineType = machineType
+        self.machineTypes = machineTypes
+    }
 }
 
 /// Finds QEMU and asks it what it is. What it said is kept in a file and holds as long as the program's own file does

@@ -21,7 +21,12 @@ struct ConsoleSession: ~Copyable {
     private let deadline: Deadline?
     private var pending: [UInt8] = []
     private var inputIsOpen = true
+    private var replay: QueryFilter?
 
+    /// The replay is over when nothing came for this time, milliseconds…
+    private static let replayPause: Int32 = 60
+    /// …or after this one, whatever comes.
+    private static let replaySeconds = 2.0
     /// Typed text that the guest has not taken yet is kept up to this; past it, the person's side waits.
     private static let mostPending = 1 << 20
 
@@ -44,6 +49,8 @@ struct ConsoleSession: ~Copyable {
         if isTerminal { try Terminal.enterRaw(farewell: ConsoleSession.farewell) }
         defer { if isTerminal { Terminal.leaveRaw() } }
         inputIsOpen = isTerminal || !isReadOnly
+        replay = isTerminal ? QueryFilter() : nil
+        let replayEnd = Deadline.after(seconds: ConsoleSession.replaySeconds)
         var buffer = [UInt8](repeating: 0, count: 65536)
         while true {
             let takesInput = inputIsOpen && pending.count < ConsoleSession.mostPending
@@ -52,19 +59,27 @@ struct ConsoleSession: ~Copyable {
                 pollfd(fd: socket.raw, events: Int16(POLLIN | (pending.isEmpty ? 0 : POLLOUT)), revents: 0),
                 pollfd(fd: STDOUT_FILENO, events: 0, revents: 0),
             ]
-            let ready = poll(&polls, 3, deadline?.millisecondsLeft ?? -1)
+            let wait = deadline?.millisecondsLeft ?? -1
+            let pause = ConsoleSession.replayPause
+            let ready = poll(&polls, 3, replay == nil ? wait : wait < 0 ? pause : min(wait, pause))
             if ready < 0, errno != EINTR { throw UrsaError.system(.current, "wait for the console") }
+            if ready == 0 || replayEnd.isPast { endReplay() }
             if let deadline, deadline.isPast { return .timedOut }
             guard ready > 0 else { continue }
             if polls[2].revents & Int16(POLLERR | POLLNVAL) != 0 || Screen.readerIsGone { return .readerGone }
             if polls[1].revents != 0 {
                 let count = read(socket.raw, &buffer, buffer.count)
-                if count > 0 { Screen.write(bytes: Array(buffer[0..<count])) }
+                if count > 0 { Screen.write(bytes: replay?.filter(buffer[0..<count]) ?? Array(buffer[0..<count])) }
                 if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) { return .ended }
             }
             if polls[0].revents != 0, takeInput(&buffer, isTerminal: isTerminal) { return .detached }
             sendPending()
         }
+    }
+
+    private mutating func endReplay() {
+        if let rest = replay?.flush() { Screen.write(bytes: rest) }
+        replay = nil
     }
 
     /// Reads what was typed; true when the detach key is in it.

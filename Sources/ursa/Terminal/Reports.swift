@@ -18,4 +18,14 @@ enum Reports {
             }
         }
     }
+
+    /// Shows a report beside standard output, where something else is the result: a console, a name.
+    @Sendable
+    static func showAside(_ report: Report) {
+        switch report {
+        case .line(let text): Screen.isJSON ? Screen.note(text) : Screen.hint(printable(text))
+        case .machine(let name, let state):
+            Screen.isJSON ? Screen.note("\(name): \(state)") : Screen.hint(printable("\(name): \(state)"))
+        }
+    }
 }

@@ -89,14 +89,17 @@ func eventually(seconds: Double = 20, _ holds: () throws -> Bool) rethrows -> Bo
 /// Reads from a console until `text` came or the time is over; returns all that came.
 func readUntil(_ fd: borrowing OwnedFD, _ text: String, seconds: Double = 20) -> String {
     let deadline = Deadline.after(seconds: seconds)
+    let wanted = Array(text.utf8)
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
     while !deadline.isPast {
-        if String(decoding: bytes, as: UTF8.self).contains(text) { break }
         var waiting = pollfd(fd: fd.raw, events: Int16(POLLIN), revents: 0)
         guard poll(&waiting, 1, min(100, deadline.millisecondsLeft)) > 0 else { continue }
         guard case .bytes(let count) = receiveSome(fd.raw, into: &buffer) else { break }
         bytes.append(contentsOf: buffer[..<count])
+        // Only what is new can hold the text; the rest was searched before.
+        let fresh = bytes.suffix(count + wanted.count)
+        if fresh.indices.contains(where: { fresh[$0...].starts(with: wanted) }) { break }
     }
     return String(decoding: bytes, as: UTF8.self)
 }

@@ -11,7 +11,7 @@ struct Run: Verb {
         abstract: "Make a machine from an image, start it and attach to its console.",
         discussion: """
             On a terminal the console is attached (Ctrl-] detaches, the machine runs on); elsewhere, and with -d, the \
-            command ends when the machine runs. Images of the catalogue are built or fetched when they are missing.
+            command ends when the machine runs and prints its name. Images of the catalogue are built or fetched when they are missing.
 
             Examples:
               ursa run tiny
@@ -91,9 +91,8 @@ struct Run: Verb {
         let view = try create(&spec, ursa)
         guard !noStart else { return done(view) }
         let attaches = remove || (!detach && !output.json && Terminal.isInput && Terminal.isOutput)
-        let started = try ursa.start([view.name], wait: wait, timeout: timeout.value, report: Reports.show)
+        let started = try ursa.start([view.name], wait: wait, timeout: timeout.value, report: Reports.showAside)
         guard attaches else {
-            // The reports on a terminal have named it already; programs read the name.
             return done(started.first ?? view)
         }
         let end = try Attachment.run(
