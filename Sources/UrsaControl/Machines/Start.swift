@@ -23,9 +23,7 @@ extension Ursa {
         let begun = Deadline.now
         _ = try launch(names, store, report)
         if wait { try waitUntilReachable(names, store, begun: begun, timeout: timeout, report: report) }
-        var views: [MachineView] = []
-        for name in names { views.append(try machine(name)) }
-        return views
+        return try views(names, store)
     }
 
     /// Starts machines that do not run: networks first, then all engines at the same moment. Returns whom it started.
@@ -36,9 +34,8 @@ extension Ursa {
         var locks: [SharedLock] = []
         var records: [MachineRecord] = []
         for name in Set(names).sorted() {
-            _ = try record(name, store)
             locks.append(SharedLock(try FileLock(home.machineLocksPath, slot: FileLock.slot(name))))
-            let record = try record(name, store)  // it may have changed while we waited
+            let record = try record(name, store)
             let state = home.runState(name)
             if state.isOrphan {
                 _ = try Keeper.adopt(folder: home.machineFolder(name), keeperProgram: Programs.keeper(), seconds: 10)
@@ -79,39 +76,15 @@ extension Ursa {
         let host = try hostNetworks(store)
         let networks = try store.read { try $0.networks() }
         let keeper = try Programs.keeper()
-        var work: [@Sendable () throws(UrsaError) -> Void] = []
-        for (record, accelerator) in zip(records, accelerators) {
-            let start = EngineStart(
-                home: home, record: record, qemu: qemu, accelerator: accelerator, networks: networks, host: host,
-                keeper: keeper)
-            work.append(start.run)
+        try OSThread.concurrently(Array(zip(records, accelerators))) { (record, accelerator) throws(UrsaError) in
+            try startEngine(record, qemu, accelerator, networks, host, keeper)
         }
-        _ = try OSThread.concurrently(work)
     }
 
-    /// The machine's id in the form of RFC 4122.
-    static func uuid(_ id: String) -> String {
-        let digits = Array(id)
-        let cuts = [0, 8, 12, 16, 20, 32]
-        return zip(cuts, cuts.dropFirst()).map { String(digits[min($0, digits.count)..<min($1, digits.count)]) }
-            .joined(separator: "-")
-    }
-
-    /// Name of a card's tap: `u`, six digits of the machine's id, `t`, the card's position; at most 15 characters.
-    static func tapName(_ record: MachineRecord, _ position: Int) -> String { "u\(record.id.prefix(6))t\(position)" }
-}
-
-/// All that one engine's start takes.
-private struct EngineStart: Sendable {
-    let home: Home
-    let record: MachineRecord
-    let qemu: QEMUInstallation
-    let accelerator: QEMUMachine.Accelerator
-    let networks: [NetworkRecord]
-    let host: HostNetworks?
-    let keeper: String
-
-    @Sendable func run() throws(UrsaError) {
+    private func startEngine(
+        _ record: MachineRecord, _ qemu: QEMUInstallation, _ accelerator: QEMUMachine.Accelerator,
+        _ networks: [NetworkRecord], _ host: HostNetworks?, _ keeper: String
+    ) throws(UrsaError) {
         let folder = home.machineFolder(record.name)
         guard File.isDirectory(folder) else {
             throw UrsaError(
@@ -137,13 +110,25 @@ private struct EngineStart: Sendable {
             eventsPath: home.eventsPath)
         var descriptors: [Int32: Int32] = [:]
         for (number, tap) in zip(launch.inherited, taps) { descriptors[number] = tap.raw }
+        // The descriptors stay open until the keeper has its own.
+        defer { withExtendedLifetime(taps) {} }
         do throws(UrsaError) {
             _ = try Keeper.start(launch, folder: folder, taps: descriptors, keeperProgram: keeper, seconds: 30)
         } catch {
             throw error.at("machine \(record.name)")
         }
-        _ = taps.count  // the descriptors stay open until the keeper has its own
     }
+
+    /// The machine's id in the form of RFC 4122.
+    static func uuid(_ id: String) -> String {
+        let digits = Array(id)
+        let cuts = [0, 8, 12, 16, 20, 32]
+        return zip(cuts, cuts.dropFirst()).map { String(digits[min($0, digits.count)..<min($1, digits.count)]) }
+            .joined(separator: "-")
+    }
+
+    /// Name of a card's tap: `u`, six digits of the machine's id, `t`, the card's position; at most 15 characters.
+    static func tapName(_ record: MachineRecord, _ position: Int) -> String { "u\(record.id.prefix(6))t\(position)" }
 }
 
 /// A lock that can be kept in an array; gone when the last reference is.

@@ -137,9 +137,7 @@ extension Ursa {
         if options.wait {
             try waitUntilReachable(spec.machines.map(\.name), store, begun: begun, timeout: options.timeout, report: report)
         }
-        var views: [MachineView] = []
-        for machine in spec.machines { views.append(try self.machine(machine.name)) }
-        return views
+        return try views(spec.machines.map(\.name), store)
     }
 
     /// Stores the new settings of machines that exist already.

@@ -62,13 +62,6 @@ public struct NetObservation: Sendable, Hashable {
     var surroundings = DnsmasqConfiguration.Surroundings(resolvFile: "/etc/resolv.conf", hasIPv6Default: false)
 
     init() {}
-
-    /// Networks that anything is left of, by name.
-    public var networkNames: [String] { networks.keys.sorted() }
-    /// Whether the network's dnsmasq runs.
-    public func hasDnsmasq(_ network: String) -> Bool { networks[network]?.dnsmasq != nil }
-    /// Whether the host's table is there.
-    public var hasTable: Bool { table != nil }
 }
 
 extension NetworkWish {
