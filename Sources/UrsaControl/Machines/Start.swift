@@ -50,13 +50,14 @@ extension Ursa {
             records.append(record)
         }
         guard !records.isEmpty else {
-            try converge(store) { report(.line($0.line)) }
+            try convergeAndTell(store, report)
             return []
         }
         let starting = records.map(\.name)
         try store.write { db in for name in starting { try db.claim(name, .current) } }
         do {
-            try converge(store) { report(.line($0.line)) }
+            try convergeAndTell(store, report)
+            for record in records { home.noteStarted(record) }
             try startEngines(records, store)
             try store.write { db in for name in starting { try db.unclaim(name) } }
         } catch {
@@ -66,7 +67,6 @@ extension Ursa {
             throw error
         }
         for name in starting {
-            home.note("started", machine: name, "engine runs")
             report(.machine(name, "running"))
         }
         locks.removeAll()
@@ -158,7 +158,9 @@ extension MachineRecord {
         var files = QEMUEngine.Images()
         if File.exists(folder + "/disk.qcow2") {
             files.disk = .init(path: folder + "/disk.qcow2", format: .qcow2)
-            if let base = image.disk { files.backing = [.init(path: base.path, format: base.format == .raw ? .raw : .qcow2)] }
+            if let base = image.disk {
+                files.backing = [.init(path: base.path, format: base.format == .raw ? .raw : .qcow2)]
+            }
         }
         if case .kernel(let kernel) = image.boot {
             files.kernel = kernel.kernel
