@@ -47,12 +47,13 @@ extension Ursa {
             records.append(record)
         }
         guard !records.isEmpty else {
-            try converge(store) { report(.line($0.line)) }
+            try convergeAndTell(store, report)
             return []
         }
         let starting = records.map(\.name)
         try store.write { db in for name in starting { try db.claim(name, .current) } }
         do {
+            for record in records { home.noteStarted(record) }
             try startNetworksAndEngines(records, store, report)
             try store.write { db in for name in starting { try db.unclaim(name) } }
         } catch {
@@ -62,7 +63,6 @@ extension Ursa {
             throw error
         }
         for name in starting {
-            home.note("started", machine: name, "engine runs")
             report(.machine(name, "running"))
         }
         locks.removeAll()
@@ -78,7 +78,7 @@ extension Ursa {
         let worker = try OSThread {
             let result: Result<Void, UrsaError>
             do throws(UrsaError) {
-                try converge(store) { report(.line($0.line)) }
+                try convergeAndTell(store, report)
                 result = .success(())
             } catch { result = .failure(error) }
             networks.withLock { $0 = result }
@@ -182,7 +182,9 @@ extension MachineRecord {
         var files = QEMUEngine.Images()
         if File.exists(folder + "/disk.qcow2") {
             files.disk = .init(path: folder + "/disk.qcow2", format: .qcow2)
-            if let base = image.disk { files.backing = [.init(path: base.path, format: base.format == .raw ? .raw : .qcow2)] }
+            if let base = image.disk {
+                files.backing = [.init(path: base.path, format: base.format == .raw ? .raw : .qcow2)]
+            }
         }
         if case .kernel(let kernel) = image.boot {
             files.kernel = kernel.kernel

@@ -14,7 +14,8 @@ struct LoadTable: NetStep {
     let network: String? = nil
 
     var line: String {
-        let what = "table inet \(ruleset.table): \(networks) networks, \(ports) published ports"
+        func count(_ number: Int, _ what: String) -> String { "\(number) \(what)\(number == 1 ? "" : "s")" }
+        let what = "table inet \(ruleset.table): \(count(networks, "network")), \(count(ports, "published port"))"
         return reason.map { "~ \(what) (\($0))" } ?? "+ \(what)"
     }
 

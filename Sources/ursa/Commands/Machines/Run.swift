@@ -87,6 +87,7 @@ struct Run: Verb {
 
     func perform() throws(UrsaError) {
         var spec = try checked(networks: try Run.knownNetworks())
+        spec.image = ImagePath.absolute(image, from: ".")
         let ursa = try openUrsa()
         let view = try create(&spec, ursa)
         guard !noStart else { return done(view) }
