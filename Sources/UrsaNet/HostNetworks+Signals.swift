@@ -4,17 +4,10 @@ public import UrsaBase
 
 /// What tells whether a machine can be reached, step by step.
 extension HostNetworks {
-    /// How long the network's DHCP log is now, in bytes: the point from which `dhcpState` should look.
-    public func dhcpLogLength(network: String) -> UInt64 {
-        File.status(home.folder(network: network) + "/log").map { UInt64(max(0, $0.st_size)) } ?? 0
-    }
-
     /// Whether the machine with this card asked for an address (DHCPDISCOVER or DHCPREQUEST), and whether it was given
-    /// one (DHCPACK), in the log from `since` on. A restart of dnsmasq empties the log.
-    public func dhcpState(
-        network: String, mac: MACAddress, since: UInt64 = 0
-    ) -> (requestSeen: Bool, answerSent: Bool) {
-        DnsmasqProcess(folder: home.folder(network: network)).dhcpState(mac, since: since)
+    /// one (DHCPACK). A restart of dnsmasq empties the log.
+    public func dhcpState(network: String, mac: MACAddress) -> (requestSeen: Bool, answerSent: Bool) {
+        DnsmasqProcess(folder: home.folder(network: network)).dhcpState(mac)
     }
 
     /// Asks the network's own name server for the IPv4 address of a name, as a guest would; nil when it has none or

@@ -23,8 +23,7 @@ public struct HostNetworks: Sendable {
     /// Applies steps of `plan`; networks are worked on at the same time. When a step fails, all that was done is undone
     /// in reverse, and the error thrown.
     ///
-    /// Call it under the home's lock (`converge` takes it by itself). `report` is called, on the calling thread, with
-    /// each step that is done.
+    /// One call per home at a time, as `converge`. `report` is called, on the calling thread, with each step that is done.
     public func apply(_ steps: [any Step], report: (any Step) -> Void = { _ in }) throws(UrsaError) {
         var known: [any NetStep] = []
         for step in steps {
@@ -36,20 +35,13 @@ public struct HostNetworks: Sendable {
         try StepRunner.apply(known, report: report)
     }
 
-    /// Makes the host's networks what is wanted: observes, plans and applies under the home's lock. Returns the steps
-    /// that were done. `converge([])` takes everything of the home away.
+    /// Makes the host's networks what is wanted: observes, plans and applies. Returns the steps that were done.
+    /// `converge([])` takes everything of the home away.
+    ///
+    /// One call per home at a time: the caller holds the home's lock, from before it finds out what is wanted.
     @discardableResult
     public func converge(
         _ wish: [NetworkWish], report: (any Step) -> Void = { _ in }
-    ) throws(UrsaError) -> [any Step] {
-        try File.makeDirectory(home.folder)
-        let lock = try FileLock(home.folder + "/network.lock")
-        return try converge(wish, holding: lock, report: report)
-    }
-
-    // A borrowed lock lives until the call is over.
-    private func converge(
-        _ wish: [NetworkWish], holding lock: borrowing FileLock, report: (any Step) -> Void
     ) throws(UrsaError) -> [any Step] {
         let steps = plan(wish, try observe())
         try apply(steps, report: report)

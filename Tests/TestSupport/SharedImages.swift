@@ -1,5 +1,5 @@
 import Glibc
-public import UrsaBase
+import UrsaBase
 
 /// The `tiny` image, built once for a whole test run and lent to each test's own home.
 public enum SharedImages {

@@ -125,13 +125,16 @@ struct ConcurrencyTests {
         }
         #expect(found?.message == "no. 2")
         #expect(count.withLock { $0 } == 3, "all have run to their end")
-        var work: [@Sendable () throws(UrsaError) -> Void] = []
-        for number in 1...3 {
-            let add: @Sendable () throws(UrsaError) -> Void = { count.withLock { $0 += number } }
-            work.append(add)
+        let most = Locked((now: 0, most: 0))
+        try OSThread.concurrently(Array(0..<12), atMost: 3) { (_: Int) throws(UrsaError) in
+            most.withLock {
+                $0.now += 1
+                $0.most = max($0.most, $0.now)
+            }
+            pause(milliseconds: 5)
+            most.withLock { $0.now -= 1 }
         }
-        try OSThread.concurrently(work)
-        #expect(count.withLock { $0 } == 9)
+        #expect(most.withLock { $0.most } <= 3, "a limit is kept")
         let total = Locked(0)
         let threads = try [1, 2, 3, 4].map { _ in
             try OSThread { for _ in 0..<1000 { total.withLock { $0 += 1 } } }

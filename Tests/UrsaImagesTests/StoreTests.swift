@@ -142,11 +142,10 @@ struct StoreTests {
         let builds = Locked(0)
         // The compiler crashes on typed-throws closures that return a whole Image (6.3.1), so they leave it here.
         let images = Locked<[Image]>([])
-        let body = { @Sendable () throws(UrsaError) in
+        try OSThread.concurrently([1, 2]) { (_: Int) throws(UrsaError) in
             let image = try store.ensure("both") { if $0.activity.hasPrefix("packing") { builds.withLock { $0 += 1 } } }
             images.withLock { $0.append(image) }
         }
-        _ = try OSThread.concurrently([body, body])
         #expect(images.withLock { $0.count } == 2)
         #expect(images.withLock { Set($0).count } == 1)
         #expect(builds.withLock { $0 } == 1)

@@ -48,8 +48,8 @@ struct CatalogueTests {
     @Test("the built-in catalogue has the demo's images and names no server")
     func builtIn() throws {
         #expect(Catalogue.builtIn.entries.map(\.name) == ["tiny", "debian:12"])
-        #expect(try Catalogue.read(Catalogue.builtInText, file: "built-in") == Catalogue.builtIn)
-        #expect(!Catalogue.builtInText.contains("://"))
+        #expect(try Catalogue.read(Catalogue.builtIn.yaml, file: "built-in") == Catalogue.builtIn)
+        #expect(!Catalogue.builtIn.yaml.contains("://"))
     }
 
     @Test("merging replaces by name and adds the rest")

@@ -39,7 +39,7 @@ struct MeasureTests {
             wish.subnet6 = try required(IPv6Network("fd77:1:2:\(index + 1)::/64"))
             for place in wish.members.indices {
                 wish.members[place].address = wish.subnet[10 + UInt32(place)]
-                wish.members[place].address6 = wish.slaacAddress(wish.members[place].mac)
+                wish.members[place].address6 = wish.subnet6?.slaacAddress(of: wish.members[place].mac)
             }
             wish.ports = [port(UInt16(8000 + index), of: wish, 0)]
             return wish
@@ -59,7 +59,7 @@ struct MeasureTests {
                 let mac = MACAddress(0x5254_0000_0077)
                 one[0].members.append(
                     Member(
-                        machine: "third", mac: mac, address: one[0].subnet[33], address6: one[0].slaacAddress(mac)))
+                        machine: "third", mac: mac, address: one[0].subnet[33], address6: one[0].subnet6?.slaacAddress(of: mac)))
                 try Self.time("1 machine more") { try host.networks.converge(one) }
                 one[0].ports.append(port(9999, of: one[0], 2))
                 try Self.time("1 port more") { try host.networks.converge(one) }

@@ -44,45 +44,39 @@ public struct OSThread: Sendable {
         return try result.get()
     }
 
-    /// Runs all bodies at the same time, each on its own thread, and returns when the last has ended.
-    /// The first error (in the order of `bodies`) is thrown after all have ended.
+    /// Runs `body` for all items at the same time and returns the results in their order when the last has ended. The
+    /// first error (in the order of `items`) is thrown after all have ended.
     ///
-    /// Put functions or `let` constants into the list, never closures written in place (`append { … }`, `[{ … }]`,
-    /// `map { { … } }`): Swift 6.3 compiles a closure with typed throws wrongly where an element of a collection is
-    /// expected. It is then not called, or returns garbage. The form that takes items has no such trap.
-    public static func concurrently(_ bodies: [@Sendable () throws(UrsaError) -> Void]) throws(UrsaError) {
-        let indices = Array(bodies.indices)
-        _ = try concurrently(indices) { (index: Int) throws(UrsaError) -> Bool in
-            try bodies[index]()
-            return true
-        }
-    }
-
-    /// Runs `body` for all items at the same time, each on its own thread, and returns the results in their order when
-    /// the last has ended. The first error (in the order of `items`) is thrown after all have ended.
+    /// There is no form that takes a list of closures: Swift 6.3 compiles a closure with typed throws wrongly where it is
+    /// written in place as an element of a collection. It is then not called, or returns garbage.
+    ///
+    /// - Parameters:
+    ///   - limit: most threads at work, the calling one included; each item then waits for a free one.
+    ///   - body: runs on the calling thread too, so it must leave that thread's namespaces and rights as they are.
+    @discardableResult
     public static func concurrently<Item: Sendable, R: Sendable>(
-        _ items: [Item], _ body: @escaping @Sendable (Item) throws(UrsaError) -> R
+        _ items: [Item], atMost limit: Int = .max, _ body: @escaping @Sendable (Item) throws(UrsaError) -> R
     ) throws(UrsaError) -> [R] {
-        let slots = items.map { _ in Locked<Result<R, UrsaError>?>(nil) }
-        var threads: [OSThread] = []
-        for (item, slot) in zip(items, slots) {
-            do throws(UrsaError) {
-                threads.append(
-                    try OSThread {
-                        let result: Result<R, UrsaError>
-                        do throws(UrsaError) { result = .success(try body(item)) } catch { result = .failure(error) }
-                        slot.withLock { $0 = result }
-                    })
-            } catch {
-                slot.withLock { $0 = .failure(error) }
+        let slots = Locked<(next: Int, results: [Result<R, UrsaError>?])>((0, items.map { _ in nil }))
+        let work: @Sendable () -> Void = {
+            while true {
+                let index = slots.withLock { state -> Int in
+                    defer { state.next += 1 }
+                    return state.next
+                }
+                guard index < items.count else { return }
+                let result: Result<R, UrsaError>
+                do throws(UrsaError) { result = .success(try body(items[index])) } catch { result = .failure(error) }
+                slots.withLock { $0.results[index] = result }
             }
         }
+        // Where the system allows fewer threads, those that are there do all the work.
+        let threads = (0..<max(0, min(items.count, limit) - 1)).compactMap { _ in try? OSThread(work) }
+        work()
         for thread in threads { thread.join() }
         var results: [R] = []
-        for slot in slots {
-            guard let result = slot.withLock({ $0 }) else {
-                throw UrsaError(.bug, "a thread ended without a result")
-            }
+        for result in slots.withLock({ $0.results }) {
+            guard let result else { throw UrsaError(.bug, "a thread ended without a result") }
             results.append(try result.get())
         }
         return results

@@ -21,22 +21,14 @@ extension Ursa {
     func halt(
         _ records: [MachineRecord], _ options: StopOptions, _ report: @escaping @Sendable (Report) -> Void
     ) throws(UrsaError) {
-        var work: [@Sendable () throws(UrsaError) -> Void] = []
-        for record in records {
-            work.append(Halt(ursa: self, record: record, options: options, report: report).run)
-        }
-        _ = try OSThread.concurrently(work)
-    }
-
-    fileprivate func haltAlone(
-        _ record: MachineRecord, _ options: StopOptions, _ report: @escaping @Sendable (Report) -> Void
-    ) throws(UrsaError) {
-        do throws(UrsaError) {
-            try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(record.name)) { () throws(UrsaError) in
-                try haltOne(record, options, report)
+        try OSThread.concurrently(records) { (record: MachineRecord) throws(UrsaError) in
+            do throws(UrsaError) {
+                try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(record.name)) { () throws(UrsaError) in
+                    try haltOne(record, options, report)
+                }
+            } catch {
+                throw error.at("machine \(record.name)")
             }
-        } catch {
-            throw error.at("machine \(record.name)")
         }
     }
 
@@ -69,14 +61,4 @@ extension Ursa {
             report(.machine(name, home.runState(name).status?.reason ?? "ended"))
         }
     }
-}
-
-/// One machine's stop, as work for a thread of its own.
-private struct Halt: Sendable {
-    let ursa: Ursa
-    let record: MachineRecord
-    let options: StopOptions
-    let report: @Sendable (Report) -> Void
-
-    @Sendable func run() throws(UrsaError) { try ursa.haltAlone(record, options, report) }
 }

@@ -97,9 +97,7 @@ extension Ursa {
     func converge(_ store: Store, report: (any Step) -> Void) throws(UrsaError) {
         guard let host = try hostNetworks(store) else { return }
         try FileLock.holding(home.hostLockPath) { () throws(UrsaError) in
-            let steps = host.plan(try wishes(store), try host.observe())
-            guard !steps.isEmpty else { return }
-            try host.apply(steps, report: report)
+            let steps = try host.converge(try wishes(store), report: report)
             for step in steps where step.line.contains("namespace") {
                 let kind = step.line.hasPrefix("-") ? "network-down" : "network-up"
                 home.note(kind, HostNetworks.network(of: step) ?? step.line)

@@ -175,9 +175,7 @@ extension Ursa {
             try waitUntilReachable(
                 spec.machines.map(\.name), store, begun: begun, timeout: options.timeout, report: report)
         }
-        var views: [MachineView] = []
-        for machine in spec.machines { views.append(try self.machine(machine.name)) }
-        return views
+        return try views(spec.machines.map(\.name), store)
     }
 
     /// Says what becomes of networks that need root when there is none.

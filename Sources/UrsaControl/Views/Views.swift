@@ -28,10 +28,15 @@ extension Ursa {
     ///
     /// - Throws: `.notFound` with the nearest name.
     public func machine(_ name: String) throws(UrsaError) -> MachineView {
-        let store = try Store(home: home)
-        let record = try record(name, store)
+        try views([name], try Store(home: home))[0]
+    }
+
+    /// Machines by name, in that order.
+    func views(_ names: [String], _ store: Store) throws(UrsaError) -> [MachineView] {
         let claims = try store.read { try $0.liveClaims() }
-        return view(record, isClaimed: claims.contains(name))
+        var result: [MachineView] = []
+        for name in names { result.append(view(try record(name, store), isClaimed: claims.contains(name))) }
+        return result
     }
 
     private func view(_ record: MachineRecord, isClaimed: Bool) -> MachineView {

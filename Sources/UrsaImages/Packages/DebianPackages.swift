@@ -43,7 +43,9 @@ struct DebianPackages: Sendable {
             self.version = version
             depends = (fields["Depends"] ?? "").split(separator: ",").compactMap { item in
                 let name = item.trimmed.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
-                return name.isEmpty || item.contains("|") ? nil : String(name)
+                // A name begins with a letter or digit (deb-control(5)); what begins with a hyphen apt would take for an option.
+                guard let first = name.first, first.isLetter || first.isNumber, !item.contains("|") else { return nil }
+                return String(name)
             }
             size = fields["Size"].flatMap { UInt64($0) } ?? 0
             installedKibibytes = fields["Installed-Size"].flatMap { UInt64($0) } ?? 0

@@ -31,9 +31,6 @@ public struct Catalogue: Sendable, Hashable {
         ])
     }
 
-    /// `builtIn` as the text of a catalogue file, for people who want to write their own.
-    public static var builtInText: String { builtIn.yaml }
-
     /// The catalogue as the text of a catalogue file that reads back to the same.
     public var yaml: String { YAMLWriter.text(json) }
 

@@ -94,19 +94,19 @@ struct DnsmasqProcess: Sendable {
     /// Removes the run folder.
     func removeFiles() throws(UrsaError) { try File.removeTree(folder) }
 
-    /// Whether the log shows, from a byte on, a request of this card and an answer to it.
-    func dhcpState(_ mac: MACAddress, since: UInt64) -> (requestSeen: Bool, answerSent: Bool) {
+    /// Whether the log shows a request of this card and an answer to it.
+    func dhcpState(_ mac: MACAddress) -> (requestSeen: Bool, answerSent: Bool) {
         guard let bytes = try? File.read(folder + "/log", limit: 16 << 20) else { return (false, false) }
-        // Shorter than before: started anew.
-        let fresh = since <= UInt64(bytes.count) ? bytes.dropFirst(Int(since)) : bytes[...]
-        return Self.dhcpState(log: String(decoding: fresh, as: UTF8.self), mac)
+        return Self.dhcpState(log: String(decoding: bytes, as: UTF8.self), mac)
     }
 
     /// Reads log lines like `… DHCPDISCOVER(br0) 52:54:00:00:00:01` and `… DHCPACK(br0) 10.77.0.10 52:54:… web`.
     static func dhcpState(log: String, _ mac: MACAddress) -> (requestSeen: Bool, answerSent: Bool) {
         var request = false
         var answer = false
-        for line in log.split(separator: "\n") where line.contains(mac.description) {
+        // By scalars: to Swift, CR LF is one character, which is no line feed.
+        for line in log.unicodeScalars.split(separator: "\n").map({ Substring($0) })
+        where line.contains(mac.description) {
             if line.contains(" DHCPDISCOVER(") || line.contains(" DHCPREQUEST(") { request = true }
             if line.contains(" DHCPACK(") { answer = true }
         }

@@ -55,20 +55,13 @@ public struct NetObservation: Sendable, Hashable {
     /// Whether networks of other homes are on the host, which need forwarding too.
     var hasOtherHomes = false
     /// The names file.
-    var hostsText = ""
+    var hosts: [UInt8] = []
     /// Whether the kernel speaks IPv6.
     var hasIPv6 = true
     /// What dnsmasq is told about the host.
     var surroundings = DnsmasqConfiguration.Surroundings(resolvFile: "/etc/resolv.conf", hasIPv6Default: false)
 
     init() {}
-
-    /// Networks that anything is left of, by name.
-    public var networkNames: [String] { networks.keys.sorted() }
-    /// Whether the network's dnsmasq runs.
-    public func hasDnsmasq(_ network: String) -> Bool { networks[network]?.dnsmasq != nil }
-    /// Whether the host's table is there.
-    public var hasTable: Bool { table != nil }
 }
 
 extension NetworkWish {

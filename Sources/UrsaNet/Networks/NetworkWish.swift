@@ -47,13 +47,6 @@ public struct NetworkWish: Sendable, Hashable {
         subnet.contains(address) && address != subnet.address && address != subnet.broadcast && address != gateway
             && address != hostEnd
     }
-
-    /// The IPv6 address that a machine with this Ethernet address gives itself by SLAAC (RFC 4291 appendix A: modified
-    /// EUI-64). Handing out the same one by DHCPv6 makes the machine's name right for guests with and without DHCPv6.
-    public func slaacAddress(_ mac: MACAddress) -> IPv6Address? {
-        let upper = (mac.value >> 24) << 40 ^ 0x0200_0000_0000_0000
-        return subnet6?.address(low: upper | 0xff_fe00_0000 | mac.value & 0xff_ffff)
-    }
 }
 
 /// A machine's place on a network.

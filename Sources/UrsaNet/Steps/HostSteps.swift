@@ -70,7 +70,7 @@ struct WriteHostsBlock: NetStep {
 
     private func write(_ block: [String]) throws(UrsaError) {
         // Read again: somebody may have edited the file since it was looked at.
-        let text = File.exists(home.hostsFile) ? try File.readText(home.hostsFile) : ""
+        let text = File.exists(home.hostsFile) ? try File.read(home.hostsFile) : []
         let new = HostsFile.text(HostsFile.split(text, home), block: block, home)
         if new != text { try HostsFile.write(home.hostsFile, new) }
     }

@@ -68,38 +68,21 @@ enum StepRunner {
     }
 
     private static func run(_ lanes: [[any NetStep]]) -> ([any NetStep], UrsaError?) {
-        struct State: Sendable {
-            var next = 0
-            var done: [any NetStep] = []
-            var error: UrsaError?
-        }
-        let state = Locked(State())
-        let work: @Sendable () -> Void = {
-            while true {
-                let lane = state.withLock { state -> [any NetStep]? in
-                    guard state.next < lanes.count, state.error == nil else { return nil }
-                    state.next += 1
-                    return lanes[state.next - 1]
-                }
-                guard let lane else { return }
-                for step in lane {
-                    if state.withLock({ $0.error != nil }) { return }
-                    do throws(UrsaError) {
-                        try step.apply()
-                        state.withLock { $0.done += (step as? RemoveNetworks)?.networks ?? [step] }
-                    } catch {
-                        // What it did before it failed must go too.
-                        try? step.undo()
-                        state.withLock { $0.error = $0.error ?? error }
-                        return
-                    }
+        let state = Locked<(done: [any NetStep], error: UrsaError?)>(([], nil))
+        // The work is waiting for the kernel more than computing. Nothing new is begun once a step has failed.
+        _ = try? OSThread.concurrently(lanes, atMost: 9) { (lane: [any NetStep]) throws(UrsaError) in
+            for step in lane {
+                if state.withLock({ $0.error != nil }) { return }
+                do throws(UrsaError) {
+                    try step.apply()
+                    state.withLock { $0.done += (step as? RemoveNetworks)?.networks ?? [step] }
+                } catch {
+                    // What it did before it failed must go too.
+                    try? step.undo()
+                    state.withLock { $0.error = $0.error ?? error }
                 }
             }
         }
-        // Threads inherit the caller's namespaces. The work is waiting for the kernel more than computing.
-        let threads = (0..<min(lanes.count - 1, 8)).compactMap { _ in try? OSThread(work) }
-        work()
-        for thread in threads { thread.join() }
         return state.withLock { ($0.done, $0.error) }
     }
 }

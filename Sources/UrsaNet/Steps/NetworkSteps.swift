@@ -298,7 +298,7 @@ struct RemoveNetworks: NetStep {
         try socket.deleteLinks(
             socket.links().filter { home.network(alias: $0.alias).map(names.contains) == true }.map(\.index))
         // Each unmount waits for the kernel's readers too: at the same time, they wait together. The trace goes last.
-        try onThreads(networks, atMost: 32) { network throws(UrsaError) in
+        try OSThread.concurrently(networks, atMost: 32) { network throws(UrsaError) in
             let process = DnsmasqProcess(folder: home.folder(network: network.name))
             try process.stop()
             try home.namespace(network.name).remove()
