@@ -39,11 +39,17 @@ extension Ursa {
     }
 
     /// Gives out what the machine needs and makes its folder. Killed half way, the next command removes it.
+    ///
+    /// - Returns: false when another command made the same machine of the same project meanwhile.
+    @discardableResult
     func make(
         _ spec: MachineSpec, _ image: Image, _ networks: [NetworkSpec], project: String?, _ store: Store
-    ) throws(UrsaError) {
-        try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(spec.name)) { () throws(UrsaError) in
+    ) throws(UrsaError) -> Bool {
+        try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(spec.name)) { () throws(UrsaError) -> Bool in
+            let old = try store.read { try $0.machines(named: spec.name).first }
+            if let old, project != nil, old.project == project, old.phase == .ready, old.spec == spec { return false }
             try makeLocked(spec, image, networks, project, store)
+            return true
         }
     }
 

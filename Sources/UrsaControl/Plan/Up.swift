@@ -10,6 +10,7 @@ extension Ursa {
     public func plan(_ spec: Spec, project: String) throws(UrsaError) -> Plan {
         let store = try Store(home: home)
         let difference = try difference(spec, project: project, store)
+        tellFallback(spec)
         var lines = difference.images.map { PlanLine("+", "image \($0): built or fetched first") }
         let host = try hostNetworks(store)
         let (machines, claims) = try store.read { (try $0.machines(), try $0.liveClaims()) }
@@ -18,6 +19,7 @@ extension Ursa {
         // What would be given out is found by giving it out and taking it back.
         let (networks, cards) = try store.rehearse { db in
             let allocator = Allocator(db: db, home: home, host: host)
+            for name in difference.networksToRemove { try db.release(network: name) }
             var records: [String: NetworkRecord] = [:]
             for network in spec.networks { records[network.name] = try allocator.network(network, project: project) }
             var cards: [String: [CardView]] = [:]
@@ -84,7 +86,10 @@ extension Ursa {
     private static func summary(_ machine: MachineSpec, _ cards: [CardView]) -> String {
         let processors = machine.cpus == 1 ? "1 cpu" : "\(machine.cpus) cpus"
         let addresses = cards.map { card in
-            "\(card.network) \([card.address?.description, card.address6?.description].compactMap { $0 }.joined(separator: " ")) \(card.mac)"
+            [card.network, card.address?.description, card.address6?.description, card.mac.description].compactMap {
+                $0
+            }
+            .joined(separator: " ")
         }
         return (["\(machine.image), \(processors), \(machine.memory)"] + addresses).joined(separator: ", ")
     }
@@ -129,24 +134,20 @@ extension Ursa {
         }
         if let error = UrsaError.all(tooSmall) { throw error }
         let host = try hostNetworks(store)
-        if !home.isRoot {
-            for network in spec.networks where network.model == .nat {
-                notice(
-                    "network \(network.name): no root, so each machine has user networking: published ports work, machines do not see each other (`sudo ursa up` makes the real network)"
-                )
-            }
-        }
+        tellFallback(spec)
         try store.write { db in
             let allocator = Allocator(db: db, home: home, host: host)
-            for network in spec.networks { _ = try allocator.network(network, project: project) }
+            // First, so that a network under a new name may keep its subnet.
             for name in difference.networksToRemove { try db.release(network: name) }
+            for network in spec.networks { _ = try allocator.network(network, project: project) }
         }
 
         var made: [String] = []
         do {
             for machine in difference.create {
                 guard let image = images[machine.image] else { continue }
-                try make(machine, image, spec.networks, project: project, store)
+                // Another `up` of the same file may have been quicker: then it is there as wanted.
+                guard try make(machine, image, spec.networks, project: project, store) else { continue }
                 made.append(machine.name)
                 report(.machine(machine.name, "created"))
             }
@@ -175,6 +176,18 @@ extension Ursa {
                 spec.machines.map(\.name), store, begun: begun, timeout: options.timeout, report: report)
         }
         return try views(spec.machines.map(\.name), store)
+    }
+
+    /// Says what becomes of networks that need root when there is none.
+    private func tellFallback(_ spec: Spec) {
+        guard !home.isRoot else { return }
+        for network in spec.networks where network.model == .nat {
+            notice(
+                """
+                network \(network.name): no root, so each machine has user networking: published ports work, machines do \
+                not see each other (`sudo ursa up` makes the real network)
+                """)
+        }
     }
 
     /// Stores the new settings of machines that exist already.

@@ -86,7 +86,10 @@ extension Ursa {
             return NetworkView(
                 spec: record.spec, subnet: record.subnet, subnet6: record.subnet6,
                 isUp: wished.contains(record.spec.name) && host != nil,
-                trouble: health[record.spec.name], machines: here.map(\.name))
+                trouble: health[record.spec.name]
+                    ?? (host == nil && record.spec.model == .nat && !here.isEmpty
+                        ? "no root, so its machines have user networking" : nil),
+                machines: here.map(\.name))
         }
     }
 
