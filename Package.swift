@@ -19,6 +19,8 @@ let package = Package(
         .library(name: "UrsaModel", targets: ["UrsaModel"]),
         .library(name: "UrsaNet", targets: ["UrsaNet"]),
         .library(name: "UrsaQMP", targets: ["UrsaQMP"]),
+        .library(name: "UrsaKeeper", targets: ["UrsaKeeper"]),
+        .library(name: "UrsaImages", targets: ["UrsaImages"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -82,7 +84,13 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
-        .testTarget(name: "HostileTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
+        .testTarget(
+            name: "HostileTests",
+            dependencies: [
+                "TestSupport", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaBase", "CLinux", "ursa",
+                "ursa-keeper",
+            ],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

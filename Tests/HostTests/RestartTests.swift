@@ -102,7 +102,7 @@ struct RestartTests {
         }
         let between = try view(host)
         #expect(between["enginePid"]?.integer == before["enginePid"]?.integer)
-        #expect(between["publish"]?.array?.first?.string == "8081:80" && between["memory"]?.integer == 128 << 20)
+        #expect(between["publish"]?.array?.first?.string == "8081:80")
         try host.ursaOK("up", "--restart", "-f", file)
         let after = try view(host)
         #expect(after["enginePid"]?.integer != before["enginePid"]?.integer && after["memory"]?.integer == 192 << 20)

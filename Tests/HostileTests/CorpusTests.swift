@@ -18,7 +18,7 @@ struct CorpusTests {
         }
     }
 
-    @Test("each parser holds its rules for inputs that are cut off or have one byte changed", arguments: Entry.all.map(\.name))
+    @Test("each parser holds its rules for damaged inputs", arguments: Entry.all.map(\.name))
     func damage(_ name: String) throws {
         let entry = try #require(Entry.all.first { $0.name == name })
         var random = Random(state: 0x5eed)

@@ -99,7 +99,7 @@ struct ProgramTests {
         let b = try File.open(folder.path + "/b", O_RDONLY)
         let leak = dup(a.raw)  // without close-on-exec
         defer { close(leak) }
-        var program = shell("cat <&\(b.raw); cat <&\(a.raw); cd /proc/self/fd; echo; echo *")
+        var program = shell("cat /proc/self/fd/\(b.raw) /proc/self/fd/\(a.raw); cd /proc/self/fd; echo; echo *")
         program.descriptors = [a.raw: b.raw, b.raw: a.raw]
         let lines = try program.run().text.split(separator: "\n")
         #expect(lines.first == "AB")

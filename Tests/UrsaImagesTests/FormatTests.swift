@@ -124,6 +124,8 @@ struct FormatTests {
         #expect(candidate?.version == "1:2.0-1")
         #expect(candidate?.depends == ["linux-image-6.1", "d"])
         #expect(DebianPackages.Candidate(control: "Version: ../../etc\n") == nil)
+        let options = DebianPackages.Candidate(control: "Version: 1\nDepends: -o, linux-image-6.1, --x (= 1), .a\n")
+        #expect(options?.depends == ["linux-image-6.1"])
         let own = AptSources.parse(
             "m:/d/|bookworm|main\nm:/d/|bookworm-updates|main\nm:/s/|bookworm-security|main\nm:/d/|bookworm|contrib\n")
         #expect(

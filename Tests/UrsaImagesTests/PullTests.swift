@@ -157,5 +157,8 @@ struct PullTests {
         #expect(weak.tag == nil && weak.size == nil)
         let huge = Download.Description(headers: "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n")
         #expect(huge.size == nil)
+        let hostile = Download.Description(
+            headers: "HTTP/1.1 200 OK\r\nETag: \"a\u{1}\u{0}b\"\r\nLast-Modified: \u{7f}\r\n\r\n")
+        #expect(hostile.tag == nil && hostile.validator == nil)
     }
 }

@@ -146,7 +146,7 @@ struct MachineEndTests {
         try console.writeAll(Array("r".utf8), to: "the console")
         #expect(readUntil(console, "FIRST\r\n").contains("FIRST"))
         #expect(try client.status().engine == first.engine)
-        #expect(eventually { machine.events("reset").first?["detail"]?["reason"]?.string == "guest-reset" })
+        #expect(eventually { machine.events("reset").first?["detail"]?.string == "the guest rebooted" })
     }
 
     @Test("a guest panic is a failure with its own words")

@@ -69,21 +69,30 @@ struct TextTests {
 
     @Test("the block of the names file is put in and taken out without touching another byte")
     func hostsFile() throws {
-        let block = HostsFile.block([try labWish()], outside: "")
-        for original in ["", "127.0.0.1 localhost\n", "127.0.0.1 localhost", "\n\n# end", "a\r\nb\r\n"] {
+        let block = HostsFile.block([try labWish()], outside: [])
+        let added = Array("10.1.1.1 mine\n".utf8)
+        let originals = [
+            "", "127.0.0.1 localhost\n", "127.0.0.1 localhost", "\n\n# end", "a\r\nb\r\n", "unfinished\r",
+        ]
+        // And a byte that is no UTF-8: \u{e9} as editors of the last century wrote it.
+        for original in originals.map({ Array($0.utf8) }) + [[0x23, 0xe9, 10]] {
             let with = HostsFile.text(HostsFile.split(original, home), block: block, home)
             let parts = HostsFile.split(with, home)
             #expect(parts.block == block && parts.outside == original)
             #expect(HostsFile.text(parts, block: block, home) == with)
             #expect(HostsFile.text(parts, block: [], home) == original)
             // Two homes, and lines added by hand behind the blocks.
-            let both = HostsFile.text(HostsFile.split(with, otherHome), block: block, otherHome) + "10.1.1.1 mine\n"
+            let both = HostsFile.text(HostsFile.split(with, otherHome), block: block, otherHome) + added
             let mine = HostsFile.text(HostsFile.split(both, home), block: [], home)
-            #expect(HostsFile.split(mine, otherHome).block == block && mine.hasSuffix("10.1.1.1 mine\n"))
+            #expect(HostsFile.split(mine, otherHome).block == block && mine.suffix(added.count).elementsEqual(added))
         }
         // Somebody cut the end marker: what is not ours stays.
         let cut = "# ursa 0a1b2c3d begin\n10.77.0.10 web.lab.ursa.internal web\n10.1.1.1 mine\n"
-        #expect(HostsFile.split(cut, home).outside == "10.1.1.1 mine\n")
+        #expect(HostsFile.split(Array(cut.utf8), home).outside == added)
+        // An editor gave all lines CR LF: the block is still found, and is not put in a second time.
+        let windows = Array(cut.replacing("\n", with: "\r\n").utf8)
+        #expect(HostsFile.split(windows, home).block == ["10.77.0.10 web.lab.ursa.internal web"])
+        #expect(HostsFile.block([try labWish()], outside: windows).allSatisfy { !$0.hasSuffix(" web") })
     }
 
     @Test("DNS questions are written and answers read as RFC 1035 says")
@@ -122,6 +131,9 @@ struct TextTests {
         #expect(DnsmasqProcess.dhcpState(log: "", web) == (false, false))
         #expect(DnsmasqProcess.dhcpState(log: asked, web) == (true, false))
         #expect(DnsmasqProcess.dhcpState(log: asked + given, web) == (true, true))
+        // CR LF ends a line too, though Swift takes it for one character that is no line feed.
+        let mixed = asked + "Nov DHCPACK(br0)\r\n" + given.replacing("DHCPACK", with: "DHCPNAK")
+        #expect(DnsmasqProcess.dhcpState(log: mixed, web) == (true, false))
         #expect(DnsmasqProcess.dhcpState(log: asked + given, MACAddress(0x5254_0000_0002)) == (false, false))
     }
 

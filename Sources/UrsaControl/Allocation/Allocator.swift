@@ -46,12 +46,15 @@ struct Allocator {
                 place: other.project.map { "made by \($0)" } ?? "made by `ursa run`",
                 remedy: "give this network another name, or remove that machine")
         }
-        let moves = spec.model != record.spec.model
-            || (spec.subnet != nil && spec.subnet != record.subnet) || (spec.subnet6 != nil && spec.subnet6 != record.subnet6)
+        let moves =
+            spec.model != record.spec.model
+            || (spec.subnet != nil && spec.subnet != record.subnet)
+            || (spec.subnet6 != nil && spec.subnet6 != record.subnet6)
             || spec.ipv6 != record.spec.ipv6
         if moves, let machine = cards.first {
             throw UrsaError(
-                .conflict, "the subnet or model of network \(spec.name) can't change while machine \(machine.name) has an address in it",
+                .conflict,
+                "the subnet or model of network \(spec.name) can't change while machine \(machine.name) has an address in it",
                 remedy: "`ursa down --rm` first, or give the new network another name")
         }
         if moves { (record.subnet, record.subnet6) = (nil, nil) }
@@ -70,12 +73,15 @@ struct Allocator {
             if let asked = record.spec.subnet {
                 if let other = others.first(where: { $0.subnet?.overlaps(asked) == true }) {
                     throw UrsaError(
-                        .conflict, "subnet \(asked) of network \(record.spec.name) overlaps network \(other.spec.name) (\(other.subnet?.description ?? "?"))",
+                        .conflict,
+                        "subnet \(asked) of network \(record.spec.name) overlaps network \(other.spec.name) (\(other.subnet?.description ?? "?"))",
+                        place: try holders(of: other.spec.name),
                         remedy: "choose another subnet, or leave it out to get a free one")
                 }
                 if let holder = try host.collision(of: asked) {
                     throw UrsaError(
-                        .conflict, "subnet \(asked) of network \(record.spec.name) collides with \(holder) of this host",
+                        .conflict,
+                        "subnet \(asked) of network \(record.spec.name) collides with \(holder) of this host",
                         remedy: "choose another subnet, or leave it out to get a free one")
                 }
                 record.subnet = asked
@@ -86,6 +92,14 @@ struct Allocator {
         if record.subnet6 == nil, record.spec.ipv6 {
             record.subnet6 = try record.spec.subnet6 ?? host.freeSubnet6(taken: others.compactMap(\.subnet6))
         }
+    }
+
+    /// Whose addresses keep a network's subnet: a network that was renamed is kept by the machines still on it.
+    private func holders(of network: String) throws -> String? {
+        let names = try db.machines().filter { $0.cards.contains { $0.network == network } }.map(\.name)
+        guard !names.isEmpty else { return nil }
+        return
+            "network \(network) is kept for \(names.prefix(5).joined(separator: ", "))\(names.count > 5 ? ", …" : "")"
     }
 
     // MARK: Machines
@@ -103,7 +117,8 @@ struct Allocator {
                     remedy: "define it under `networks:`")
             }
             let kept = position < old.count && old[position].network == nic.network ? old[position] : nil
-            let mac = try nic.mac.map { try claimed($0, spec.name) } ?? kept?.mac ?? freshMAC(identity, spec.name, position)
+            let mac =
+                try nic.mac.map { try claimed($0, spec.name) } ?? kept?.mac ?? freshMAC(identity, spec.name, position)
             var card = CardView(network: nic.network, mac: mac, address: nil, address6: nil)
             if network.spec.model == .nat, host != nil, let subnet = network.subnet {
                 if let asked = nic.address {
@@ -136,8 +151,9 @@ struct Allocator {
         for round in 0..<64 {
             let hash = SHA256.digest("\(home)/\(machine)/\(position)/\(round)")
             let mac = MACAddress(0x5254_0000_0000 | UInt64(hash[0]) << 16 | UInt64(hash[1]) << 8 | UInt64(hash[2]))
-            let taken = try Bool.fetchOne(
-                db, sql: "SELECT EXISTS (SELECT 1 FROM cards WHERE mac = ?)", arguments: [mac.description]) ?? false
+            let taken =
+                try Bool.fetchOne(
+                    db, sql: "SELECT EXISTS (SELECT 1 FROM cards WHERE mac = ?)", arguments: [mac.description]) ?? false
             if !taken { return mac }
         }
         throw UrsaError(.bug, "found no free Ethernet address", place: "machine \(machine)")
@@ -151,7 +167,8 @@ struct Allocator {
         else {
             throw UrsaError(
                 .invalidSpec, "address \(address) is not one for machines of network \(network) (\(subnet))",
-                place: "machine \(machine)", remedy: "choose one from \(subnet[2]) to \(IPv4Address(subnet.broadcast.value - 2))")
+                place: "machine \(machine)",
+                remedy: "choose one from \(subnet[2]) to \(IPv4Address(subnet.broadcast.value - 2))")
         }
         let holder = try String.fetchOne(
             db, sql: "SELECT machine FROM cards WHERE network = ? AND address = ? AND machine <> ?",

@@ -15,7 +15,14 @@ enum Catalogues {
                 case .builder(let name): .builder(name)
                 case .url(let address, let sha256): .url(address, sha256: sha256)
                 }
-            return ImageRecipe(name: entry.name, source: source, readyPort: entry.readyPort, user: entry.user)
+            let format: DiskFile.Format? =
+                switch entry.format {
+                case .qcow2: .qcow2
+                case .raw: .raw
+                case nil: nil
+                }
+            return ImageRecipe(
+                name: entry.name, source: source, format: format, readyPort: entry.readyPort, user: entry.user)
         }
     }
 }

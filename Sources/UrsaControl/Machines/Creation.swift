@@ -25,7 +25,8 @@ extension Ursa {
                 let near = nearMiss(nic.network, among: known.map(\.spec.name) + ["default"])
                 throw UrsaError(
                     .notFound, "there is no network \(nic.network)", place: "--network",
-                    remedy: near.map { "did you mean \($0)?" } ?? "`ursa net ls` lists the networks; `default` always works")
+                    remedy: near.map { "did you mean \($0)?" }
+                        ?? "`ursa net ls` lists the networks; `default` always works")
             }
         }
         try make(machine, image, networks, project: nil, store)
@@ -38,17 +39,24 @@ extension Ursa {
     }
 
     /// Gives out what the machine needs and makes its folder. Killed half way, the next command removes it.
+    ///
+    /// - Returns: false when another command made the same machine of the same project meanwhile.
+    @discardableResult
     func make(
         _ spec: MachineSpec, _ image: Image, _ networks: [NetworkSpec], project: String?, _ store: Store
-    ) throws(UrsaError) {
-        try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(spec.name)) { () throws(UrsaError) in
+    ) throws(UrsaError) -> Bool {
+        try FileLock.holding(home.machineLocksPath, slot: FileLock.slot(spec.name)) { () throws(UrsaError) -> Bool in
+            let old = try store.read { try $0.machines(named: spec.name).first }
+            if let old, project != nil, old.project == project, old.phase == .ready, old.spec == spec { return false }
             try makeLocked(spec, image, networks, project, store)
+            return true
         }
     }
 
     private func makeLocked(
         _ spec: MachineSpec, _ image: Image, _ networks: [NetworkSpec], _ project: String?, _ store: Store
     ) throws(UrsaError) {
+        if let fault = Ursa.memoryFault(spec, image) { throw fault }
         let machineType = try QEMUProbe.find(cache: home.qemuCachePath).machineType
         let host = try hostNetworks(store)
         if let size = spec.disk, let disk = image.disk, size < disk.virtualSize {
@@ -90,13 +98,23 @@ extension Ursa {
         home.note("created", machine: spec.name, "from image \(spec.image)")
     }
 
+    /// Said before anything is made: a guest with too little memory dies in its first second without a word why.
+    static func memoryFault(_ spec: MachineSpec, _ image: Image) -> UrsaError? {
+        guard let least = image.minimumMemory, spec.memory < least else { return nil }
+        return UrsaError(
+            .invalidSpec, "image \(spec.image) does not boot with \(spec.memory) of memory",
+            place: "machine \(spec.name), memory", remedy: "give it \(least) or more")
+    }
+
     /// The machine's folder: disk and first-boot seed.
     private func furnish(_ record: MachineRecord) throws(UrsaError) {
         let folder = home.machineFolder(record.name)
         try File.removeTree(folder)
         try File.makeDirectory(folder, mode: 0o700)
         if record.image.disk != nil || record.spec.disk != nil {
-            try Overlay.create(path: folder + "/disk.qcow2", base: record.image.disk == nil ? nil : record.image, size: record.spec.disk)
+            try Overlay.create(
+                path: folder + "/disk.qcow2", base: record.image.disk == nil ? nil : record.image,
+                size: record.spec.disk)
         }
         try writeSeed(record)
     }
@@ -123,7 +141,8 @@ extension Ursa {
         if home.runState(name).isLive {
             guard force else {
                 throw UrsaError(
-                    .conflict, "machine \(name) is running", remedy: "`ursa stop \(name)` first, or `ursa rm --force \(name)`")
+                    .conflict, "machine \(name) is running",
+                    remedy: "`ursa stop \(name)` first, or `ursa rm --force \(name)`")
             }
             try killEngine(name)
         }

@@ -72,8 +72,11 @@ extension Ursa {
     ) -> [UrsaError] {
         do throws(UrsaError) { try waitForOne(record, host, deadline, timeout) } catch { return [error] }
         let tenths = Int(Deadline.now.seconds(since: begun) * 10)
-        let address = record.cards.compactMap(\.address).first?.description ?? "its published ports"
-        report(.machine(record.name, "reachable at \(address) after \(tenths / 10).\(tenths % 10) s"))
+        let place =
+            if let address = record.cards.compactMap(\.address).first {
+                "reachable at \(address)"
+            } else { record.spec.publish.isEmpty ? "up" : "reachable at its published ports" }
+        report(.machine(record.name, "\(place) after \(tenths / 10).\(tenths % 10) s"))
         return []
     }
 

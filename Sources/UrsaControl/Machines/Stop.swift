@@ -14,7 +14,7 @@ extension Ursa {
         var records: [MachineRecord] = []
         for name in Set(names).sorted() { records.append(try record(name, store)) }
         try halt(records, options, report)
-        try converge(store) { report(.line($0.line)) }
+        try convergeAndTell(store, report)
     }
 
     /// Ends the engines of machines; the networks are the caller's.

@@ -55,8 +55,10 @@ extension Ursa {
             let state = home.runState(machine.name)
             guard state.isOrphan else { continue }
             do throws(UrsaError) {
-                _ = try FileLock.holdingIfFree(home.machineLocksPath, slot: FileLock.slot(machine.name)) { () throws(UrsaError) in
-                    _ = try Keeper.adopt(folder: home.machineFolder(machine.name), keeperProgram: Programs.keeper(), seconds: 10)
+                _ = try FileLock.holdingIfFree(home.machineLocksPath, slot: FileLock.slot(machine.name)) {
+                    () throws(UrsaError) in
+                    _ = try Keeper.adopt(
+                        folder: home.machineFolder(machine.name), keeperProgram: Programs.keeper(), seconds: 10)
                     home.note("adopted", machine: machine.name, "its keeper had died; a new one took over")
                 }
             } catch {
@@ -79,7 +81,9 @@ extension Ursa {
         if state.engineLives, let engine = status.engine {
             engine.signal(SIGKILL)
             guard engine.waitForEnd(until: .after(seconds: 10)) else {
-                throw UrsaError(.timeout, "the engine of machine \(name) (pid \(engine.pid)) does not end", remedy: "look for a hung disk or network file system")
+                throw UrsaError(
+                    .timeout, "the engine of machine \(name) (pid \(engine.pid)) does not end",
+                    remedy: "look for a hung disk or network file system")
             }
         }
     }
@@ -94,8 +98,18 @@ extension Ursa {
         guard let host = try hostNetworks(store) else { return }
         try FileLock.holding(home.hostLockPath) { () throws(UrsaError) in
             let steps = try host.converge(try wishes(store), report: report)
-            for step in steps where step.line.contains("namespace") { home.note("network", step.line) }
+            for step in steps where step.line.contains("namespace") {
+                let kind = step.line.hasPrefix("-") ? "network-down" : "network-up"
+                home.note(kind, HostNetworks.network(of: step) ?? step.line)
+            }
         }
+    }
+
+    /// The same, and tells what was done once all of it is.
+    func convergeAndTell(_ store: Store, _ report: (Report) -> Void) throws(UrsaError) {
+        var done: [any Step] = []
+        try converge(store) { done.append($0) }
+        for line in StepGroups(done).lines { report(.line(line.description)) }
     }
 
     func wishes(_ store: Store) throws(UrsaError) -> [NetworkWish] {
@@ -109,11 +123,16 @@ extension Ursa {
     public func troubles() -> [String] {
         guard let store = try? Store(home: home) else { return [] }
         var result: [String] = []
-        if store.isReadOnly { result.append("the state folder \(home.folder) can only be read — make it writable, or set URSA_HOME") }
-        guard let (machines, claims) = try? store.read({ (try $0.machines(), try $0.liveClaims()) }) else { return result }
+        if store.isReadOnly {
+            result.append("the state folder \(home.folder) can only be read — make it writable, or set URSA_HOME")
+        }
+        guard let (machines, claims) = try? store.read({ (try $0.machines(), try $0.liveClaims()) }) else {
+            return result
+        }
         for machine in machines {
             if machine.phase != .ready, !claims.contains(machine.name) {
-                result.append("machine \(machine.name) was left half made by a command that was ended — `ursa settle` clears it")
+                result.append(
+                    "machine \(machine.name) was left half made by a command that was ended — `ursa settle` clears it")
                 continue
             }
             let state = home.runState(machine.name)

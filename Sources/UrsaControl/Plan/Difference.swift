@@ -30,17 +30,19 @@ struct Difference: Sendable {
     var gone: [String] = []
 
     var isEmpty: Bool {
-        images.isEmpty && networks.isEmpty && networksToRemove.isEmpty && create.isEmpty && start.isEmpty && changed.isEmpty
+        images.isEmpty && networks.isEmpty && networksToRemove.isEmpty && create.isEmpty && start.isEmpty
+            && changed.isEmpty
             && gone.isEmpty
     }
 
     /// - Parameters:
     ///   - running: names of machines whose engine runs.
+    ///   - started: the settings that running machines were started with, where they are known.
     ///   - stored: names of images in the store.
     /// - Throws: every conflict at once.
     init(
         _ spec: Spec, project: String, machines: [MachineRecord], networks records: [NetworkRecord],
-        running: Set<String>, stored: Set<String>
+        running: Set<String>, started: [String: MachineSpec] = [:], stored: Set<String>
     ) throws(UrsaError) {
         var errors: [UrsaError] = []
         let byName = Dictionary(machines.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -48,7 +50,9 @@ struct Difference: Sendable {
         for network in spec.networks {
             let record = records.first { $0.spec.name == network.name }
             let isNew = record?.spec != network || (network.start == .always && record?.wanted != true)
-            if isNew, record == nil || used.contains(network.name) || network.start == .always || record?.spec != network {
+            if isNew,
+                record == nil || used.contains(network.name) || network.start == .always || record?.spec != network
+            {
                 networks.append(network)
             }
         }
@@ -77,15 +81,20 @@ struct Difference: Sendable {
             if record.spec.image != machine.image {
                 errors.append(
                     UrsaError(
-                        .conflict, "machine \(machine.name) was made from image \(record.spec.image), the spec says \(machine.image)",
+                        .conflict,
+                        "machine \(machine.name) was made from image \(record.spec.image), the spec says \(machine.image)",
                         place: project,
-                        remedy: "`ursa rm \(machine.name)` deletes the machine with its disk; `ursa up` then makes it anew"))
+                        remedy:
+                            "`ursa rm \(machine.name)` deletes the machine with its disk; `ursa up` then makes it anew")
+                )
                 continue
             }
-            let words = Difference.words(record.spec, machine)
             if running.contains(machine.name) {
+                // An earlier `up` may have stored settings that wait for a restart: what counts is what runs.
+                let runs = Difference.live(started[machine.name] ?? record.spec, record.spec, record)
+                let words = Difference.words(runs, machine)
                 if !words.isEmpty {
-                    changed.append(Change(spec: machine, live: Difference.live(record, machine), words: words))
+                    changed.append(Change(spec: machine, live: Difference.live(runs, machine, record), words: words))
                 }
             } else {
                 start.append(machine)
@@ -101,8 +110,8 @@ struct Difference: Sendable {
     }
 
     /// The settings that can change while the machine runs, taken over into the old spec.
-    private static func live(_ record: MachineRecord, _ new: MachineSpec) -> MachineSpec {
-        var result = record.spec
+    private static func live(_ old: MachineSpec, _ new: MachineSpec, _ record: MachineRecord) -> MachineSpec {
+        var result = old
         // Ports of a machine with user networking are on its engine's command line.
         if record.cards.contains(where: { $0.address != nil }) { result.publish = new.publish }
         result.readyPort = new.readyPort
@@ -119,7 +128,9 @@ struct Difference: Sendable {
             let was = before.first { $0.name == member.name }?.value
             if was != member.value { result.append("\(member.name) \(plain(was)) → \(plain(member.value))") }
         }
-        for member in before where after[member.name] == nil { result.append("\(member.name) \(plain(member.value)) → none") }
+        for member in before where after[member.name] == nil {
+            result.append("\(member.name) \(plain(member.value)) → none")
+        }
         return result
     }
 

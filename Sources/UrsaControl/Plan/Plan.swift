@@ -1,13 +1,16 @@
 public import UrsaBase
 
 /// One line of a plan.
-public struct PlanLine: Sendable, Hashable {
+public struct PlanLine: Sendable, Hashable, CustomStringConvertible {
     /// `+` made, `-` taken away, `~` changed, `!` destroys data or needs a restart, blank for remarks.
     public var sign: Character
     /// What it is about.
     public var text: String
     /// Depth: 0 for what was asked for, 1 for what changes on the host for it.
     public var indent: Int
+
+    /// The line as it is shown: indented by two blanks for each level.
+    public var description: String { String(repeating: "  ", count: max(0, min(indent, 20))) + "\(sign) \(text)" }
 
     init(_ sign: Character, _ text: String, indent: Int = 0) {
         self.sign = sign

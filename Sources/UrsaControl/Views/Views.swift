@@ -63,9 +63,11 @@ extension Ursa {
         return MachineView(
             name: record.name, state: state, reason: reason, spec: record.spec, project: record.project,
             cards: record.cards, started: run.isLive ? run.status?.started : nil, made: record.made,
-            restarts: run.isLive ? run.status?.restarts ?? 0 : 0, enginePid: run.engineLives ? run.status?.engine?.pid : nil,
+            restarts: run.isLive ? run.status?.restarts ?? 0 : 0,
+            enginePid: run.engineLives ? run.status?.engine?.pid : nil,
             keeperPid: run.keeperLives ? run.status?.keeper?.pid : nil,
-            accelerator: run.isLive ? Accelerators.used(folder: home.machineFolder(record.name)) : nil, machineType: record.machineType)
+            accelerator: run.isLive ? Accelerators.used(folder: home.machineFolder(record.name)) : nil,
+            machineType: record.machineType)
     }
 
     /// All networks that were asked for.
@@ -82,8 +84,12 @@ extension Ursa {
                 live.contains(machine.name) && machine.cards.contains { $0.network == record.spec.name }
             }
             return NetworkView(
-                spec: record.spec, subnet: record.subnet, subnet6: record.subnet6, isUp: wished.contains(record.spec.name) && host != nil,
-                trouble: health[record.spec.name], machines: here.map(\.name))
+                spec: record.spec, subnet: record.subnet, subnet6: record.subnet6,
+                isUp: wished.contains(record.spec.name) && host != nil,
+                trouble: health[record.spec.name]
+                    ?? (host == nil && record.spec.model == .nat && !here.isEmpty
+                        ? "no root, so its machines have user networking" : nil),
+                machines: here.map(\.name))
         }
     }
 
@@ -116,7 +122,9 @@ extension Ursa {
             "taps": .array(record.cards.indices.map { .string(Ursa.tapName(record, $0)) }),
             "networks": .array(all.map(\.json)),
             "status": (try? JSON.parse(File.read(folder + "/status.json"))),
-            "commandLine": (try? KeeperLaunch.read(folder: folder)).map { .array(([$0.program] + $0.arguments).map(JSON.string)) },
+            "commandLine": (try? KeeperLaunch.read(folder: folder)).map {
+                .array(([$0.program] + $0.arguments).map(JSON.string))
+            },
             "engine": engine,
         ])
     }
@@ -132,9 +140,11 @@ extension Ursa {
         }
         guard state.keeperLives else {
             throw UrsaError(
-                .conflict, "machine \(name) is not running", remedy: "`ursa start \(name)`; `ursa logs \(name)` shows its last console")
+                .conflict, "machine \(name) is not running",
+                remedy: "`ursa start \(name)`; `ursa logs \(name)` shows its last console")
         }
-        return try KeeperClient(folder: home.machineFolder(name)).console(mode == .readOnly ? .readOnly : .readWrite, replay: replay)
+        return try KeeperClient(folder: home.machineFolder(name)).console(
+            mode == .readOnly ? .readOnly : .readWrite, replay: replay)
     }
 
     /// Which log of a machine.
@@ -162,17 +172,35 @@ extension Ursa {
     public func imageUsers(_ image: String) throws(UrsaError) -> [String] {
         guard File.exists(home.storePath) else { return [] }
         let store = try Store(home: home)
-        return try store.read { try $0.machines() }.filter { $0.spec.image == image || $0.image.identifier == image }.map(\.name)
+        return try store.read { try $0.machines() }.filter { $0.spec.image == image || $0.image.identifier == image }
+            .map(\.name)
+    }
+
+    /// Identifiers of the image versions that machines were made from.
+    public func usedImages() throws(UrsaError) -> Set<String> {
+        guard File.exists(home.storePath) else { return [] }
+        return Set(try Store(home: home).read { try $0.machines() }.map(\.image.identifier))
     }
 
     /// What machines use now; ones that don't run are left out.
     public func usage(_ names: [String]) throws(UrsaError) -> [UsageView] {
         let store = try Store(home: home)
         let records = try store.read { try $0.machines() }.filter { names.isEmpty || names.contains($0.name) }
-        return records.compactMap { record in
+        let host = try hostNetworks(store)
+        let counters = Dictionary(
+            Set(records.flatMap { $0.cards.map(\.network) }).map { ($0, host?.counters(network: $0) ?? [:]) },
+            uniquingKeysWith: { first, _ in first })
+        return records.compactMap { record -> UsageView? in
             let run = home.runState(record.name)
             guard run.engineLives, let pid = run.status?.engine?.pid else { return nil }
-            return ProcessUsage.view(record, engine: pid, keeper: run.keeperLives ? run.status?.keeper?.pid : nil)
+            var view = ProcessUsage.view(record, engine: pid, keeper: run.keeperLives ? run.status?.keeper?.pid : nil)
+            for (position, card) in record.cards.enumerated() {
+                guard let tap = counters[card.network]?[Ursa.tapName(record, position)] else { continue }
+                // What the host sends to a tap is what the guest receives.
+                view.received = (view.received ?? 0) &+ tap.sent
+                view.sent = (view.sent ?? 0) &+ tap.received
+            }
+            return view
         }
     }
 }

@@ -43,7 +43,9 @@ struct DebianPackages: Sendable {
             self.version = version
             depends = (fields["Depends"] ?? "").split(separator: ",").compactMap { item in
                 let name = item.trimmed.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
-                return name.isEmpty || item.contains("|") ? nil : String(name)
+                // A name begins with a letter or digit (deb-control(5)); what begins with a hyphen apt would take for an option.
+                guard let first = name.first, first.isLetter || first.isNumber, !item.contains("|") else { return nil }
+                return String(name)
             }
             size = fields["Size"].flatMap { UInt64($0) } ?? 0
             installedKibibytes = fields["Installed-Size"].flatMap { UInt64($0) } ?? 0
@@ -75,7 +77,10 @@ struct DebianPackages: Sendable {
         throw UrsaError(
             .notFound, "apt's sources have no package \(name)",
             remedy:
-                "this image is built from Debian's packages for amd64; `ursa image pull` fetches a ready one instead")
+                """
+                check the network and `apt-get update`: this image is built from Debian's packages for amd64; \
+                `ursa image pull` fetches a ready one instead
+                """)
     }
 
     private func lookUp(_ name: String, _ options: [String]) throws(UrsaError) -> Candidate? {
@@ -91,13 +96,16 @@ struct DebianPackages: Sendable {
         } catch {
             // Stale lists name versions that are gone from the servers.
             guard error.code == .io, options.isEmpty else { throw error }
+            let first = error
             do throws(UrsaError) {
                 let (candidate, options) = try resolveAnew(name)
                 return try tree(name, candidate, options)
             } catch {
+                // "No such package" after a failed download only says that the lists could not be read either.
+                let told = error.code == .notFound ? first : error
                 throw UrsaError(
-                    error.code, error.message, place: error.place,
-                    remedy: error.remedy ?? "check the network and `apt-get update`, then run the command again")
+                    told.code, told.message, place: told.place,
+                    remedy: told.remedy ?? "check the network and `apt-get update`, then run the command again")
             }
         }
     }

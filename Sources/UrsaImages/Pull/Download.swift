@@ -62,6 +62,8 @@ struct Download: Sendable {
                 }
                 guard let colon = line.firstIndex(of: ":") else { continue }
                 let value = line[line.index(after: colon)...].trimmed
+                // What is kept goes back to the server in a header of ours: no controls (RFC 9110 section 5.5).
+                guard value.utf8.allSatisfy({ $0 >= 32 && $0 != 127 }) else { continue }
                 switch line[..<colon].lowercased() {
                 case "content-length": size = UInt64(value).flatMap { $0 <= 1 << 50 ? $0 : nil }
                 case "accept-ranges": takesRanges = value.lowercased() == "bytes"

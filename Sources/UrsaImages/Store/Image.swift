@@ -35,6 +35,8 @@ public struct Image: Sendable, Hashable {
     public var readyMarker: String?
     /// Whether machines get a first-boot seed.
     public var seed: Seed
+    /// Least memory that a machine of it boots with; nil when nobody has found out.
+    public var minimumMemory: ByteCount?
     /// When it was made, seconds since 1970.
     public var made: Double
     /// What it takes on the disk.
@@ -45,8 +47,8 @@ public struct Image: Sendable, Hashable {
     /// An image from its parts; see the properties.
     public init(
         name: String, identifier: String = "", boot: Boot, disk: DiskFile? = nil, readyPort: UInt16? = nil,
-        user: String? = nil, readyMarker: String? = nil, seed: Seed = .none, made: Double = 0,
-        size: ByteCount = ByteCount(0), origin: String
+        user: String? = nil, readyMarker: String? = nil, seed: Seed = .none,
+        minimumMemory: ByteCount? = nil, made: Double = 0, size: ByteCount = ByteCount(0), origin: String
     ) {
         self.name = name
         self.identifier = identifier
@@ -56,6 +58,7 @@ public struct Image: Sendable, Hashable {
         self.user = user
         self.readyMarker = readyMarker
         self.seed = seed
+        self.minimumMemory = minimumMemory
         self.made = made
         self.size = size
         self.origin = origin
@@ -130,6 +133,7 @@ extension Image {
             "user": user.map { .string($0) },
             "readyMarker": readyMarker.map { .string($0) },
             "seed": .string(seed.rawValue),
+            "minimumMemory": minimumMemory.map { .integer(Int64(clamping: $0.bytes)) },
             "made": .number(made),
             "size": .integer(Int64(clamping: size.bytes)),
             "origin": .string(origin),
@@ -186,7 +190,9 @@ extension Image {
             name: try text(json["name"], "name"), identifier: try text(json["identifier"], "identifier"), boot: boot,
             disk: disk, readyPort: json["readyPort"]?.integer.flatMap { UInt16(exactly: $0) },
             user: json["user"]?.string,
-            readyMarker: json["readyMarker"]?.string, seed: seed, made: made, size: try bytes(json["size"], "size"),
+            readyMarker: json["readyMarker"]?.string, seed: seed,
+            minimumMemory: json["minimumMemory"] == nil ? nil : try bytes(json["minimumMemory"], "minimumMemory"),
+            made: made, size: try bytes(json["size"], "size"),
             origin: json["origin"]?.string ?? "unknown")
     }
 

@@ -37,7 +37,7 @@ struct TinyBuilder {
         return Image(
             name: "tiny",
             boot: .kernel(KernelBoot(kernel: vmlinux, initrd: initrd, arguments: TinyGuest.kernelArguments)),
-            readyPort: 80, readyMarker: TinyGuest.readyMarker, seed: .none,
+            readyPort: 80, readyMarker: TinyGuest.readyMarker, seed: .none, minimumMemory: .mebibytes(96),
             origin: "built from \(name) \(kernel.version) and busybox \(busybox.version)")
     }
 

@@ -17,7 +17,9 @@ final class EventWriter {
     }
 
     /// Writes an event; a disk that does not take it is no reason to fail.
-    func write(_ event: String, _ detail: JSON? = nil) {
+    ///
+    /// - Parameter detail: what happened, in words for a person; what programs need is in the status.
+    func write(_ event: String, _ detail: String = "") {
         guard let path else { return }
         let now = Deadline.now
         tokens = min(60, tokens + now.seconds(since: last))
@@ -29,7 +31,7 @@ final class EventWriter {
         tokens -= 1
         let line = JSON.record([
             "time": .string(timestamp(wallClock())), "machine": .string(machine), "name": .string(name),
-            "event": .string(event), "detail": detail, "leftOut": leftOut > 0 ? .integer(Int64(leftOut)) : nil,
+            "event": .string(event), "detail": .string(detail), "leftOut": leftOut > 0 ? .integer(Int64(leftOut)) : nil,
         ]).line
         leftOut = 0
         try? File.append(path, line)

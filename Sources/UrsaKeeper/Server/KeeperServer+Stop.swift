@@ -33,7 +33,9 @@ extension KeeperServer {
             endWithoutEngine()
             return
         }
-        if isFirst { events.write("stopping", ["seconds": .integer(Int64(seconds))]) }
+        if isFirst {
+            events.write("stopping", seconds > 0 ? "by the power button, killed after \(seconds) s" : "killed")
+        }
         status.state = .stopping
         record()
         // An engine that has not answered yet is asked when it does.

@@ -14,6 +14,7 @@ final class KeeperServer {
     let console: ConsoleHub
     let engineLog: EngineLog
     let events: EventWriter
+    private var lastReset: Deadline?
     var status: MachineStatus
     var run: EngineRun?
     var stop = StopProgress()
@@ -193,8 +194,8 @@ final class KeeperServer {
         if status.state != .stopping { status.state = word == "running" ? .running : .paused }
         record()
         guard isFirst else { return }
-        events.write(
-            "started", ["pid": .integer(Int64(run.identity.pid)), "restarts": .integer(Int64(status.restarts))])
+        let count = status.restarts > 0 ? ", restart \(status.restarts)" : ""
+        events.write("started", "pid \(run.identity.pid)\(count)")
         report.give(.success(status.json))
         if stop.isAsked { pressPowerButton() }
         // The start is over; from here on the keeper mostly sleeps and should be small.
@@ -209,15 +210,20 @@ final class KeeperServer {
             if reason == "guest-panic" { run.end.isPanicked = true }
         case "GUEST_PANICKED", "GUEST_CRASHLOADED":
             run.end.isPanicked = true
-            events.write("panicked", event.data)
+            events.write("panicked", "the guest's kernel gave up")
         case "RESET":
-            events.write("reset", ["reason": .string(reason ?? "unknown")])
+            // QEMU tells of one reboot several times: the guest tries several ways until one works.
+            if let last = lastReset, Deadline.now.seconds(since: last) < 1 { break }
+            lastReset = .now
+            events.write("reset", reason == "guest-reset" ? "the guest rebooted" : reason ?? "for an unknown reason")
         case "STOP" where status.state == .running, "RESUME" where status.state == .paused:
             status.state = event.name == "STOP" ? .paused : .running
             record()
             events.write(event.name == "STOP" ? "paused" : "resumed")
         case "BLOCK_IO_ERROR":
-            events.write("disk-error", event.data)
+            let operation = event.data["operation"]?.string ?? "an access"
+            events.write(
+                "disk-error", "\(operation) failed: \((event.data["reason"]?.string ?? "unknown").prefix(200))")
         default: break
         }
     }
@@ -241,7 +247,7 @@ final class KeeperServer {
     private func hasEnded(isFailure: Bool, error: UrsaError?) {
         status.ended = wallClock()
         let reason = status.reason ?? "unknown"
-        events.write("ended", ["reason": .string(reason), "failed": .bool(isFailure)])
+        events.write("ended", reason)
         engineLog.note("ended: \(reason)")
         console.note(reason)
         // Whoever waits for the first start hears of its failure; a machine that never ran is not tried again.
@@ -258,7 +264,8 @@ final class KeeperServer {
         status.state = .restarting
         record()
         let delay = launch.pace.delay(inARow)
-        events.write("restarting", ["seconds": .number(delay), "count": .integer(Int64(status.restarts))])
+        let tenths = Int(min(max(delay, 0), 1e6) * 10)
+        events.write("restarting", "in \(tenths / 10).\(tenths % 10) s, restart \(status.restarts)")
         restartTimer = loop.after(seconds: delay) { [weak self] in self?.startEngine() }
     }
 

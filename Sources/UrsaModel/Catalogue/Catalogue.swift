@@ -22,11 +22,11 @@ public struct Catalogue: Sendable, Hashable {
     public static var builtIn: Catalogue {
         Catalogue(entries: [
             CatalogueEntry(
-                name: "tiny", source: .builder("tiny"), format: .qcow2, readyPort: 80,
+                name: "tiny", source: .builder("tiny"), readyPort: 80,
                 description:
                     "Debian's cloud kernel and busybox: boots in seconds, a shell on the console, HTTP on port 80"),
             CatalogueEntry(
-                name: "debian:12", source: .builder("debian-12"), format: .qcow2, readyPort: 22, user: "root",
+                name: "debian:12", source: .builder("debian-12"), readyPort: 22, user: "root",
                 description: "Debian 12 (bookworm), built from signed packages, with sshd"),
         ])
     }
@@ -64,8 +64,8 @@ public struct CatalogueEntry: Sendable, Hashable {
     public var name: String
     /// Where it comes from.
     public var source: Source
-    /// Format of the file that the builder makes or the URL gives.
-    public var format: Format
+    /// Format of the file that the URL gives; nil when the file itself is to tell.
+    public var format: Format?
     /// TCP port that accepts connections once a machine of this image is reachable; nil when there is none.
     public var readyPort: UInt16?
     /// User to log in as by ssh; nil when the image has no ssh server.
@@ -75,7 +75,7 @@ public struct CatalogueEntry: Sendable, Hashable {
 
     /// An entry.
     public init(
-        name: String, source: Source, format: Format = .qcow2, readyPort: UInt16? = nil, user: String? = nil,
+        name: String, source: Source, format: Format? = nil, readyPort: UInt16? = nil, user: String? = nil,
         description: String = ""
     ) {
         self.name = name

@@ -102,7 +102,7 @@ enum EntryFields {
             read: { tree, context, draft in
                 if let format: CatalogueEntry.Format = context.choice(tree, "format") { draft.entry.format = format }
             },
-            write: { .string($0.entry.format.rawValue) }),
+            write: { $0.entry.format.map { .string($0.rawValue) } }),
         Field(
             key: "ready-port", about: "TCP port that accepts connections once a machine of this image is reachable.",
             schema: ["type": "integer", "minimum": 1, "maximum": 65535], otherWords: ["port"],

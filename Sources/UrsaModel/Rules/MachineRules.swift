@@ -184,6 +184,9 @@ extension PublishSpec {
         switch hostAddress {
         case .v4(let address) where address.value >> 28 >= 0xe:
             return ("no port can be published at \(address)", "name an address of this host, or none")
+        case .v6(let address) where address.high == 0 && address.low == 1:
+            // IPv6 has no counterpart of route_localnet: nothing could ever be answered from there.
+            return ("no port can be published at ::1", "name 127.0.0.1, or no address for all of this host's")
         case .v6(let address) where address.high >> 56 == 0xff:
             return ("no port can be published at \(address)", "name an address of this host, or none")
         default: return nil

@@ -29,7 +29,7 @@ extension PublishSpec {
             }
             let inner = String(rest[rest.index(after: rest.startIndex)..<close])
             guard let parsed = IPv6Address(inner) else {
-                throw fault("\(shown(inner)) is no IPv6 address", "for example [::1]:8080:80")
+                throw fault("\(shown(inner)) is no IPv6 address", "for example [2001:db8::1]:8080:80")
             }
             address = .v6(parsed)
             rest = rest[rest.index(close, offsetBy: 2)...]

@@ -104,7 +104,9 @@ struct DnsmasqProcess: Sendable {
     static func dhcpState(log: String, _ mac: MACAddress) -> (requestSeen: Bool, answerSent: Bool) {
         var request = false
         var answer = false
-        for line in log.split(separator: "\n") where line.contains(mac.description) {
+        // By scalars: to Swift, CR LF is one character, which is no line feed.
+        for line in log.unicodeScalars.split(separator: "\n").map({ Substring($0) })
+        where line.contains(mac.description) {
             if line.contains(" DHCPDISCOVER(") || line.contains(" DHCPREQUEST(") { request = true }
             if line.contains(" DHCPACK(") { answer = true }
         }

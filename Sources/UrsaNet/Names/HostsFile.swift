@@ -2,10 +2,13 @@ import Glibc
 import UrsaBase
 
 /// The home's block in the host's names file, between two marker lines; everything else in the file is the person's.
+///
+/// The file is bytes here and no text: hosts(5) names no encoding, and a byte that is not UTF-8, or a line that ends in
+/// CR LF (to Swift one character), must come out of an edit as it went in.
 enum HostsFile {
     /// The lines for the networks' machines. The short name is left out where the rest of the file has it, or an
     /// earlier network of the home.
-    static func block(_ networks: [NetworkWish], outside: String) -> [String] {
+    static func block(_ networks: [NetworkWish], outside: [UInt8]) -> [String] {
         var taken = names(outside)
         var lines: [String] = []
         for network in networks.sorted(by: { $0.name < $1.name }) {
@@ -22,16 +25,16 @@ enum HostsFile {
     /// A names file cut in three.
     struct Parts: Sendable, Hashable {
         /// What comes before the block, whole lines where there is a block.
-        var before: String
+        var before: [UInt8]
         /// Whether the last line end of `before` was added for the block's sake.
         var wasUnfinished = false
         /// The lines of the block, or nil when the file has none.
         var block: [String]?
         /// What comes after.
-        var after: String
+        var after: [UInt8]
         /// The person's part alone: the file without the block. (The added line end stays where something follows, like
         /// the block of another home.)
-        var outside: String { wasUnfinished && after.isEmpty ? String(before.dropLast()) : before + after }
+        var outside: [UInt8] { wasUnfinished && after.isEmpty ? before.dropLast() : before + after }
     }
 
     // The first marker says whether the file had no line end before it, so that taking the block away gives back the
@@ -41,16 +44,19 @@ enum HostsFile {
     private static let joined = " (after an unfinished line)"
 
     /// Finds the home's block. A block without its end marker (somebody cut it) ends at the first foreign line.
-    static func split(_ text: String, _ home: HomeMark) -> Parts {
-        var before = ""
+    static func split(_ text: [UInt8], _ home: HomeMark) -> Parts {
+        var before: [UInt8] = []
         var wasUnfinished = false
         var block: [String]?
-        var after = ""
+        var after: [UInt8] = []
         var inside = false
         for line in lines(text) {
-            let bare = line.hasSuffix("\n") ? String(line.dropLast()) : String(line)
+            // Our own lines are ASCII; an editor may have given them CR LF.
+            var ended = line.last == 10 ? line.dropLast() : line
+            if ended.last == 13 { ended.removeLast() }
+            let bare = String(decoding: ended, as: UTF8.self)
             if block == nil, bare == begin(home) || bare == begin(home) + joined {
-                wasUnfinished = bare != begin(home) && before.hasSuffix("\n")
+                wasUnfinished = bare != begin(home) && before.last == 10
                 block = []
                 inside = true
             } else if inside, bare == end(home) {
@@ -66,28 +72,29 @@ enum HostsFile {
     }
 
     /// The file with these lines as the home's block; none when there are no lines.
-    static func text(_ parts: Parts, block: [String], _ home: HomeMark) -> String {
+    static func text(_ parts: Parts, block: [String], _ home: HomeMark) -> [UInt8] {
         guard !block.isEmpty else { return parts.outside }
-        let unfinished = !parts.before.isEmpty && !parts.before.hasSuffix("\n")
+        let unfinished = !parts.before.isEmpty && parts.before.last != 10
         let lines = [begin(home) + (unfinished || parts.wasUnfinished ? joined : "")] + block + [end(home)]
-        return parts.before + (unfinished ? "\n" : "") + lines.joined(separator: "\n") + "\n" + parts.after
+        return parts.before + Array(((unfinished ? [""] : []) + lines + [""]).joined(separator: "\n").utf8)
+            + parts.after
     }
 
     /// Replaces the file's content: at once where it can be, in place where the file is a mount of its own (containers
     /// mount /etc/hosts from outside; such a file can't be replaced by rename).
-    static func write(_ path: String, _ text: String) throws(UrsaError) {
+    static func write(_ path: String, _ text: [UInt8]) throws(UrsaError) {
         let old = File.status(path)
         let mode = old.map { $0.st_mode & 0o7777 } ?? 0o644
         // A link must stay a link: the file it leads to is replaced.
         let target = realPath(path)
         do {
-            try File.replace(target, Array(text.utf8), mode: mode)
+            try File.replace(target, text, mode: mode)
             if let old { chown(target, old.st_uid, old.st_gid) }
         } catch {
             guard old != nil else { throw error }
             let fd = try File.open(target, O_WRONLY)
-            try fd.writeAll(Array(text.utf8), to: target)
-            try retrying("shorten \(target)") { ftruncate(fd.raw, off_t(text.utf8.count)) }
+            try fd.writeAll(text, to: target)
+            try retrying("shorten \(target)") { ftruncate(fd.raw, off_t(text.count)) }
         }
     }
 
@@ -97,24 +104,24 @@ enum HostsFile {
         return String(cString: resolved)
     }
 
-    private static func lines(_ text: String) -> [Substring] {
-        var result: [Substring] = []
-        var start = text.startIndex
-        while start < text.endIndex {
-            let stop = text[start...].firstIndex(of: "\n").map { text.index(after: $0) } ?? text.endIndex
-            result.append(text[start..<stop])
-            start = stop
+    /// The lines with their line feeds; the last one may lack it.
+    private static func lines(_ text: [UInt8]) -> [ArraySlice<UInt8>] {
+        var result: [ArraySlice<UInt8>] = []
+        var rest = text[...]
+        while let end = rest.firstIndex(of: 10) {
+            result.append(rest[...end])
+            rest = rest[(end + 1)...]
         }
-        return result
+        return rest.isEmpty ? result : result + [rest]
     }
 
     /// All names that a names file defines.
-    private static func names(_ text: String) -> Set<String> {
+    private static func names(_ text: [UInt8]) -> Set<String> {
         var result: Set<String> = []
-        for line in text.split(separator: "\n") {
-            let bare = line.prefix { $0 != "#" }
-            for name in bare.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" }).dropFirst() {
-                result.insert(name.lowercased())
+        for line in text.split(separator: 10) {
+            let bare = line.prefix { $0 != UInt8(ascii: "#") }
+            for name in bare.split(whereSeparator: { $0 == 32 || $0 == 9 || $0 == 13 }).dropFirst() {
+                result.insert(String(decoding: name, as: UTF8.self).lowercased())
             }
         }
         return result

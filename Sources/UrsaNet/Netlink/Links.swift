@@ -15,6 +15,7 @@ struct Link: Sendable, Hashable {
     var mac: [UInt8]
     var mtu: UInt32
     var isUp: Bool
+    var counters: LinkCounters
 
     /// Reads RTM_NEWLINK: struct ifinfomsg (16 bytes), then IFLA_ attributes.
     init?(_ reply: NetlinkReply) {
@@ -28,6 +29,11 @@ struct Link: Sendable, Hashable {
         master = attributes[Int(IFLA_MASTER)]?.number(at: 0, as: Int32.self)
         mac = Array(attributes[Int(IFLA_ADDRESS)] ?? [])
         mtu = attributes[Int(IFLA_MTU)]?.number(at: 0, as: UInt32.self) ?? 0
+        // struct rtnl_link_stats64: packets in, packets out, bytes in, bytes out, …
+        let statistics = attributes[Int(IFLA_STATS64)]
+        counters = LinkCounters(
+            received: statistics?.number(at: 16, as: UInt64.self) ?? 0,
+            sent: statistics?.number(at: 24, as: UInt64.self) ?? 0)
         kind = attributes[Int(IFLA_LINKINFO)].flatMap { netlinkAttributes($0)[Int(IFLA_INFO_KIND)]?.terminatedText }
     }
 }

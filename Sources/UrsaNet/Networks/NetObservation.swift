@@ -55,7 +55,7 @@ public struct NetObservation: Sendable, Hashable {
     /// Whether networks of other homes are on the host, which need forwarding too.
     var hasOtherHomes = false
     /// The names file.
-    var hostsText = ""
+    var hosts: [UInt8] = []
     /// Whether the kernel speaks IPv6.
     var hasIPv6 = true
     /// What dnsmasq is told about the host.

@@ -9,7 +9,7 @@ struct Observer: Sendable {
     func observe() throws(UrsaError) -> NetObservation {
         var result = NetObservation()
         result.hasIPv6 = File.exists("/proc/sys/net/ipv6")
-        result.hostsText = (try? File.readText(home.hostsFile)) ?? ""
+        result.hosts = (try? File.read(home.hostsFile)) ?? []
         result.table = try FirewallTable.look(home.tableName, sets: Ruleset.countable)
         result.tableText = try? File.readText(home.tableFile)
         result.journal = SettingsJournal(home).changes

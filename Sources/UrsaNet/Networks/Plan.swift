@@ -109,9 +109,9 @@ struct NetworkPlan {
     }
 
     private var hostsStep: (any NetStep)? {
-        let parts = HostsFile.split(seen.hostsText, home)
+        let parts = HostsFile.split(seen.hosts, home)
         let block = HostsFile.block(wishes, outside: parts.outside)
-        guard HostsFile.text(parts, block: block, home) != seen.hostsText else { return nil }
+        guard HostsFile.text(parts, block: block, home) != seen.hosts else { return nil }
         return WriteHostsBlock(home: home, block: block, previous: parts.block ?? [])
     }
 }

@@ -14,7 +14,8 @@ struct LoadTable: NetStep {
     let network: String? = nil
 
     var line: String {
-        let what = "table inet \(ruleset.table): \(networks) networks, \(ports) published ports"
+        func count(_ number: Int, _ what: String) -> String { "\(number) \(what)\(number == 1 ? "" : "s")" }
+        let what = "table inet \(ruleset.table): \(count(networks, "network")), \(count(ports, "published port"))"
         return reason.map { "~ \(what) (\($0))" } ?? "+ \(what)"
     }
 
@@ -69,7 +70,7 @@ struct WriteHostsBlock: NetStep {
 
     private func write(_ block: [String]) throws(UrsaError) {
         // Read again: somebody may have edited the file since it was looked at.
-        let text = File.exists(home.hostsFile) ? try File.readText(home.hostsFile) : ""
+        let text = File.exists(home.hostsFile) ? try File.read(home.hostsFile) : []
         let new = HostsFile.text(HostsFile.split(text, home), block: block, home)
         if new != text { try HostsFile.write(home.hostsFile, new) }
     }

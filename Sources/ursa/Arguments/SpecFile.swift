@@ -27,8 +27,16 @@ struct SpecFile: ParsableArguments {
         return SpecFile.real(absolute) ?? SpecFile.real(folder).map { $0 + "/" + Path.name(absolute) } ?? absolute
     }
 
-    /// Reads and checks the spec.
-    func read() throws(UrsaError) -> Spec { try SpecReader.read(try text(), file: path == "-" ? "stdin" : path) }
+    /// Reads and checks the spec. Files of images that it names are taken from the spec's own folder, wherever the
+    /// command is run.
+    func read() throws(UrsaError) -> Spec {
+        var spec = try SpecReader.read(try text(), file: path == "-" ? "stdin" : path)
+        let folder = Path.parent(project)
+        for index in spec.machines.indices {
+            spec.machines[index].image = ImagePath.absolute(spec.machines[index].image, from: folder)
+        }
+        return spec
+    }
 
     private func text() throws(UrsaError) -> String {
         if path == "-" { return try standardInput() }

@@ -1,10 +1,11 @@
 import Glibc
 import UrsaBase
 
-/// Reports on long work: one line that changes on a terminal, a line every two seconds elsewhere.
+/// Reports on long work: one line that changes on a terminal, a line for each step, and for long ones every ten seconds, elsewhere.
 struct ProgressLine {
     private var isShown = false
     private var lastActivity = ""
+    private var lastText = ""
     private var last: Deadline?
     private static let frames = ["-", "\\", "|", "/"]
     private var frame = 0
@@ -12,7 +13,7 @@ struct ProgressLine {
     /// Shows a report, unless one was shown a moment ago.
     mutating func show(_ progress: Progress, isJSON: Bool) {
         let isTerminal = Terminal.isErrors
-        let interval = isTerminal ? 0.1 : 2.0
+        let interval = isTerminal ? 0.1 : isJSON ? 2.0 : 10.0
         let now = Deadline.now
         let isFinal = progress.total != nil && progress.done == progress.total
         let isNew = progress.activity != lastActivity
@@ -32,7 +33,9 @@ struct ProgressLine {
             put("\r\u{1b}[K" + text)
             isShown = true
         } else {
-            put("ursa: \(ProgressLine.plain(progress))\n")
+            let text = isNew ? ProgressLine.start(progress) : ProgressLine.plain(progress)
+            if text != lastText { put("ursa: \(text)\n") }
+            lastText = text
         }
     }
 
@@ -41,6 +44,12 @@ struct ProgressLine {
         guard isShown else { return }
         isShown = false
         put("\r\u{1b}[K")
+    }
+
+    /// `downloading debian-12.qcow2, 380 MiB`: the first line of a piece of work, when nothing is done of it yet.
+    static func start(_ progress: Progress) -> String {
+        guard let total = progress.total, total > 0 else { return printable(progress.activity) }
+        return "\(printable(progress.activity)), \(ByteCount(total).rounded)"
     }
 
     /// `downloading debian-12.qcow2: 12.3 MiB of 380 MiB (3 %)`.

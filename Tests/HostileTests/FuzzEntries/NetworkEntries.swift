@@ -69,7 +69,7 @@ extension Entry {
 
         Entry("HostsFile") { (bytes) throws(Violation) in
             let home = HomeMark(id: "0123abcd", isDefault: true, folder: "/f", runFolder: "/r")
-            let parts = HostsFile.split(String(decoding: bytes, as: UTF8.self), home)
+            let parts = HostsFile.split(bytes, home)
             let network = NetworkWish(
                 name: "lab", subnet: IPv4Network(IPv4Address(0x0a4d_0000), prefix: 24),
                 members: [

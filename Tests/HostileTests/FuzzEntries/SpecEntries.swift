@@ -6,7 +6,9 @@ extension Entry {
     /// What a person writes, or copies from a stranger.
     static let spec: [Entry] = [
         Entry("Spec", limit: 4096) { (bytes) throws(Violation) in
-            guard let spec = try polite({ () throws(UrsaError) in try SpecReader.read(bytes, file: "f") }) else { return }
+            guard let spec = try polite({ () throws(UrsaError) in try SpecReader.read(bytes, file: "f") }) else {
+                return
+            }
             try need(spec.validate().isEmpty, "a spec that was accepted breaks rules: \(spec.validate())")
             let again = try must("its own YAML is refused: \(spec.yaml)") { () throws(UrsaError) in
                 try SpecReader.read(spec.yaml, file: "f")
@@ -59,7 +61,8 @@ extension Entry {
                 try need("\(policy)" == text, "\(policy) stands for \(text)")
             }
             if let time = try polite({ () throws(UrsaError) in try Seconds(parsing: text) }) {
-                try need((try? Seconds(parsing: "\(time.count)s")) == time || time.count > 999_999_999, "\(time) is another")
+                try need(
+                    (try? Seconds(parsing: "\(time.count)s")) == time || time.count > 999_999_999, "\(time) is another")
                 try need(time.count >= 0, "a negative time")
             }
             try same(text, ByteCount(text)) { ByteCount($0) }

@@ -35,7 +35,9 @@ extension Entry {
             var failed = false
             for piece in pieces(stream, Int(first >> 4) + 1) where !failed {
                 buffer.append(piece)
-                do throws(UrsaError) { while let line = try buffer.next() { found.append(line) } } catch { failed = true }
+                do throws(UrsaError) { while let line = try buffer.next() { found.append(line) } } catch {
+                    failed = true
+                }
             }
             try need(found == expected, "lines \(found), not \(expected)")
             try need(failed == isTooLong, "a line over the limit was \(failed ? "" : "not ")refused")

@@ -23,7 +23,9 @@ struct RunningProcess {
     /// Every process whose command name (first 15 bytes) starts with `prefix`.
     static func all(named prefix: String) -> [RunningProcess] {
         File.list("/proc").compactMap { Int32($0) }.filter { pid in
-            File.peek("/proc/\(pid)/comm")?.hasPrefix(prefix) ?? false
+            // By the program, not by `comm`: QEMU names its process after the machine.
+            let words = (try? File.readText("/proc/\(pid)/cmdline"))?.split(separator: "\0")
+            return words?.first.map { Path.name(String($0)).hasPrefix(prefix) } ?? false
         }.map(RunningProcess.init)
     }
 

@@ -47,8 +47,14 @@ enum NetworkFamily: Family {
         }
         func ours(_ command: String) throws(UrsaError) -> Double {
             let time = try milliseconds { () throws(UrsaError) in try bench.ursa(command, "-f", file) }
-            // The peer's are all down now: a figure counts only when the work was done.
-            let servers = RunningProcess.all(named: "dnsmasq").count
+            // The peer's are all down now: a figure counts only when the work was done. A killed process may be seen for a
+            // moment more.
+            let deadline = Deadline.after(seconds: 2)
+            var servers = RunningProcess.all(named: "dnsmasq").count
+            while command == "down", servers > 0, !deadline.isPast {
+                pause(milliseconds: 10)
+                servers = RunningProcess.all(named: "dnsmasq").count
+            }
             guard command == "up" ? servers >= names.count : servers == 0 else {
                 throw UrsaError(.bug, "\(servers) dnsmasq run after `ursa \(command)` of \(names.count) networks")
             }

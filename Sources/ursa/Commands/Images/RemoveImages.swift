@@ -23,7 +23,7 @@ struct RemoveImages: Verb {
         var errors: [UrsaError] = []
         for name in unique(names) {
             do throws(UrsaError) {
-                try images.remove(name, users: try ursa.imageUsers(name))
+                try images.remove(name, users: try ursa.imageUsers(name), keeping: try ursa.usedImages())
                 removed.append(name)
                 if !output.json { Screen.line("\(printable(name)): removed") }
             } catch { errors.append(error) }

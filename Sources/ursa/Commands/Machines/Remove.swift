@@ -23,7 +23,17 @@ struct Remove: Verb {
     func perform() throws(UrsaError) {
         let ursa = try openUrsa()
         let names = try machines.resolve(ursa)
-        try ursa.remove(names, force: force)
+        do throws(UrsaError) {
+            try ursa.remove(names, force: force)
+        } catch {
+            // Those that could be deleted are gone all the same, and a person must hear it.
+            let left = Set(try ursa.machines().map(\.name))
+            let named = Set(error.flattened.compactMap { $0.code == .notFound ? $0.message : nil })
+            for name in names where !left.contains(name) && !named.contains("there is no machine \(name)") {
+                Reports.show(.machine(name, "removed"))
+            }
+            throw error
+        }
         if output.json { return Screen.json(.array(names.map(JSON.string))) }
         for name in names { Screen.line("\(printable(name)): removed") }
     }

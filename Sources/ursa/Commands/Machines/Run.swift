@@ -87,11 +87,12 @@ struct Run: Verb {
 
     func perform() throws(UrsaError) {
         var spec = try checked(networks: try Run.knownNetworks())
+        spec.image = ImagePath.absolute(image, from: ".")
         let ursa = try openUrsa()
         let view = try create(&spec, ursa)
         guard !noStart else { return done(view) }
         let attaches = remove || (!detach && !output.json && Terminal.isInput && Terminal.isOutput)
-        let started = try ursa.start([view.name], wait: wait, timeout: timeout.value, report: Reports.showAside)
+        let started = try start(view, ursa)
         guard attaches else {
             return done(started.first ?? view)
         }
@@ -104,6 +105,19 @@ struct Run: Verb {
         let outcome = try Attachment.outcome(ursa, name: view.name)
         if remove { try ursa.remove([view.name], force: false) }
         try Attach.tell(outcome)
+    }
+
+    /// Starts what was made. A machine whose engine was never started (its port is taken) is no use to anybody and would
+    /// hold its name against the next try.
+    private func start(_ view: MachineView, _ ursa: Ursa) throws(UrsaError) -> [MachineView] {
+        do throws(UrsaError) {
+            return try ursa.start([view.name], wait: wait, timeout: timeout.value, report: Reports.showAside)
+        } catch {
+            if let now = try? ursa.machine(view.name), now.state == .stopped, now.reason == nil {
+                try? ursa.remove([view.name], force: false)
+            }
+            throw error
+        }
     }
 
     /// The networks there are, with the subnets that were picked for them. A wrong option must not make a home.

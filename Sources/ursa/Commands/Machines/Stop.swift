@@ -8,7 +8,7 @@ struct Stop: Verb {
         commandName: "stop",
         abstract: "Press the power button of machines; kill what has not ended in time.",
         discussion: """
-            All at the same time. Each machine has its own time-out (stopTimeout, 30 s when it says nothing).
+            All at the same time. Each machine has its own time-out (`stop-timeout`, 30 s when it says nothing).
 
             Examples:
               ursa stop web

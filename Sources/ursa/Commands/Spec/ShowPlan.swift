@@ -40,9 +40,7 @@ struct ShowPlan: Verb {
     }
 
     private static func text(_ line: PlanLine, colours: Bool) -> String {
-        // An indentation out of range is our own bug, and no reason to fail.
-        let indent = String(repeating: "  ", count: max(0, min(line.indent, 20)))
-        let text = "\(indent)\(line.sign) \(printable(line.text))"
+        let text = printable(line.description)
         switch line.sign {
         case "+": return Terminal.paint(text, .green, when: colours)
         case "-": return Terminal.paint(text, .red, when: colours)

@@ -11,9 +11,9 @@ struct Up: Verb {
             Does only what is not done yet: running it again changes nothing. `ursa plan` shows what it would do.
 
             Examples:
-              ursa up --wait              until every machine can be reached by name, address and port
+              ursa up --wait              return when every machine answers
               ursa up -f lab.yaml         another file, another project
-              ursa up --restart           also restart running machines whose settings changed
+              ursa up --restart           also restart what runs with old settings
             """)
 
     @OptionGroup var spec: SpecFile
