@@ -100,6 +100,16 @@ struct MachineEndTests {
         #expect(try machine.status().engine == first.engine)
     }
 
+    @Test("a machine can be started at the moment at which its end is told")
+    func startAtOnce() throws {
+        let machine = try TestMachine("again")
+        for _ in 0..<5 {
+            try machine.start()
+            _ = try machine.client().kill()
+        }
+        #expect(try machine.status().reason == "killed on request")
+    }
+
     @Test("kill -9 of QEMU is told in words")
     func engineKilled() throws {
         let machine = try TestMachine("shot")

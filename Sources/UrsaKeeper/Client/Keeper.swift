@@ -45,11 +45,17 @@ public enum Keeper {
 
     /// The lock that a keeper holds for its life. It is taken here and handed on, so that of two that start the same
     /// machine at the same moment one is refused before it touches anything.
+    ///
+    /// A keeper tells the end of its machine a moment before it leaves: that moment is waited for.
     private static func lock(_ folder: String) throws(UrsaError) -> FileLock {
-        guard let lock = try FileLock.attempt(folder + "/" + MachineFiles.lock) else {
-            throw UrsaError(.conflict, "the machine is running already", place: folder)
+        let deadline = Deadline.after(seconds: 5)
+        while true {
+            if let lock = try FileLock.attempt(folder + "/" + MachineFiles.lock) { return lock }
+            guard let status = try MachineStatus.read(folder: folder), status.state == .ended, !deadline.isPast else {
+                throw UrsaError(.conflict, "the machine is running already", place: folder)
+            }
+            pause(milliseconds: 2)
         }
-        return lock
     }
 
     private static func run(

@@ -47,13 +47,12 @@ enum NetworkFamily: Family {
         }
         func ours(_ command: String) throws(UrsaError) -> Double {
             let time = try milliseconds { () throws(UrsaError) in try bench.ursa(command, "-f", file) }
-            // The peer's are all down now: a figure counts only when the work was done. A killed process may be seen for a
-            // moment more.
+            // A figure counts only when the work was done. A killed process may be seen for a moment more.
             let deadline = Deadline.after(seconds: 2)
-            var servers = RunningProcess.all(named: "dnsmasq").count
+            var servers = ownServers()
             while command == "down", servers > 0, !deadline.isPast {
                 pause(milliseconds: 10)
-                servers = RunningProcess.all(named: "dnsmasq").count
+                servers = ownServers()
             }
             guard command == "up" ? servers >= names.count : servers == 0 else {
                 throw UrsaError(.bug, "\(servers) dnsmasq run after `ursa \(command)` of \(names.count) networks")
@@ -70,5 +69,10 @@ enum NetworkFamily: Family {
             times.downPeer.add(try peer("net-destroy"))
         }
         return times
+    }
+
+    /// DHCP servers of ours; the peer's may take a while to leave.
+    private static func ownServers() -> Int {
+        RunningProcess.all(named: "dnsmasq").filter { $0.arguments.contains { $0.contains("/run/ursa/") } }.count
     }
 }
