@@ -75,7 +75,12 @@ let package = Package(
         .testTarget(name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
-        .testTarget(name: "UrsaControlTests", dependencies: ["UrsaControl", "UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaControlTests",
+            dependencies: [
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaBase", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict),
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),

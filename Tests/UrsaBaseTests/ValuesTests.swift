@@ -188,6 +188,19 @@ struct ValueTests {
         ] as [(Double, String)])
     func timestamps(_ seconds: Double, _ text: String) { #expect(timestamp(seconds) == text) }
 
+    @Test("written times are read back to the millisecond, other texts are none")
+    func timestampsBack() {
+        for thousandths in 0..<1000 {
+            let time = 1_795_231_755 + Double(thousandths) / 1000
+            #expect(seconds(ofTimestamp: timestamp(time)) == time)
+        }
+        let wrong = [
+            "", "2026-02-30T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "2026-01-01T24:00:00.000Z", "2026-01-01 00:00:00.000Z",
+            "2026-01-01T00:00:00.000z", "+026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.0000Z", "1969-12-31T23:59:59.000Z",
+        ]
+        for text in wrong { #expect(seconds(ofTimestamp: text) == nil, "\(text)") }
+    }
+
     @Test("deadlines take any number of seconds")
     func deadlines() {
         #expect(Deadline.after(seconds: -1).isPast)

@@ -56,7 +56,8 @@ public func timestamp(_ seconds: Double) -> String {
     var whole = time_t(seconds)
     var parts = tm()
     gmtime_r(&whole, &parts)
-    let milliseconds = Int((seconds - Double(whole)) * 1000)
+    // Half a microsecond more, for thousandths that no Double is exactly.
+    let milliseconds = min(999, Int((seconds - Double(whole)) * 1000 + 0.0005))
     func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
     let fraction = milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
     let day = "\(1900 + parts.tm_year)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
@@ -76,5 +77,7 @@ public func seconds(ofTimestamp text: String) -> Double? {
     var parts = tm()
     (parts.tm_year, parts.tm_mon, parts.tm_mday) = (year - 1900, month - 1, day)
     (parts.tm_hour, parts.tm_min, parts.tm_sec) = (hour, minute, second)
-    return Double(timegm(&parts)) + Double(milliseconds) / 1000
+    let result = Double(timegm(&parts)) + Double(milliseconds) / 1000
+    // timegm(3) takes a 31st of February and the like for days of the next month.
+    return timestamp(result) == text ? result : nil
 }

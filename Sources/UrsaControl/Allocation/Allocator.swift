@@ -189,8 +189,8 @@ struct Allocator {
         // The first address is the gateway, the last usable one the host's end; .10 and up for machines where there is room.
         let last = UInt32(clamping: subnet.count - 3)
         let first: UInt32 = subnet.count > 32 ? 10 : 2
-        for offset in Array(first...last) + Array(2..<first) where !taken.contains(subnet[offset].description) {
-            return subnet[offset]
+        for range in [first..<max(first, last + 1), 2..<max(2, min(first, last + 1))] {
+            for offset in range where !taken.contains(subnet[offset].description) { return subnet[offset] }
         }
         throw UrsaError(
             .conflict, "network \(network) (\(subnet)) has no free address left",

@@ -25,23 +25,6 @@ struct RunState: Sendable {
 }
 
 extension Home {
-    /// Notes with what settings a machine is started now. It is of use only while the machine runs, so it need not
-    /// survive the host's end; without it, the stored settings count as those that run.
-    func noteStarted(_ record: MachineRecord) {
-        try? File.replace(
-            machineFolder(record.name) + "/started.json", Array(record.spec.json.text.utf8), durable: false)
-    }
-
-    /// The settings that machines were started with.
-    func startedSpecs(_ names: Set<String>) -> [String: MachineSpec] {
-        var result: [String: MachineSpec] = [:]
-        for name in names {
-            guard let text = try? File.read(machineFolder(name) + "/started.json", limit: 1 << 20) else { continue }
-            result[name] = try? MachineSpec(json: try JSON.parse(text))
-        }
-        return result
-    }
-
     /// The run state of a machine, from its folder and the kernel.
     func runState(_ name: String) -> RunState { RunState(folder: machineFolder(name)) }
 }

@@ -53,7 +53,6 @@ extension Ursa {
         let starting = records.map(\.name)
         try store.write { db in for name in starting { try db.claim(name, .current) } }
         do {
-            for record in records { home.noteStarted(record) }
             try startNetworksAndEngines(records, store, report)
             try store.write { db in for name in starting { try db.unclaim(name) } }
         } catch {

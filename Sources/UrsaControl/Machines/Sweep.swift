@@ -118,36 +118,6 @@ extension Ursa {
         }
         return Wishes.networks(networks, machines, live: liveMachines(machines, claims: claims))
     }
-
-    /// What is not as it should be and what mends it, without waiting for anyone: for `ps`.
-    public func troubles() -> [String] {
-        guard let store = try? Store(home: home) else { return [] }
-        var result: [String] = []
-        if store.isReadOnly {
-            result.append("the state folder \(home.folder) can only be read — make it writable, or set URSA_HOME")
-        }
-        guard let (machines, claims) = try? store.read({ (try $0.machines(), try $0.liveClaims()) }) else {
-            return result
-        }
-        for machine in machines {
-            if machine.phase != .ready, !claims.contains(machine.name) {
-                result.append(
-                    "machine \(machine.name) was left half made by a command that was ended — `ursa settle` clears it")
-                continue
-            }
-            let state = home.runState(machine.name)
-            if state.isOrphan {
-                result.append("machine \(machine.name) has lost its keeper — `ursa settle` gives it a new one")
-            }
-        }
-        if let host = try? hostNetworks(store), let wishes = try? wishes(store) {
-            let health = host.health(wishes.map(\.name))
-            for (network, words) in health.sorted(by: { $0.key < $1.key }) {
-                result.append("network \(network): \(words) — `ursa settle` mends it")
-            }
-        }
-        return result
-    }
 }
 
 /// Our own programs, found beside the one that runs.

@@ -3,6 +3,17 @@ import UrsaModel
 
 /// What a spec asks for, against what the store has and what runs: values in, values out.
 struct Difference: Sendable {
+    /// A machine that runs with other settings than the file has.
+    struct Change: Sendable {
+        /// The settings wanted.
+        let spec: MachineSpec
+        /// Those that it can have while it runs: the old ones with what needs no restart taken over.
+        let live: MachineSpec
+        /// What differs, in words.
+        let words: [String]
+        var needsRestart: Bool { live != spec }
+    }
+
     /// Images that must be built or pulled first.
     var images: [String] = []
     /// Networks that are new or have other settings.
@@ -13,8 +24,8 @@ struct Difference: Sendable {
     var create: [MachineSpec] = []
     /// Machines that exist and are to be started, with their wanted settings.
     var start: [MachineSpec] = []
-    /// Machines that run and whose settings differ, with what differs.
-    var changed: [(spec: MachineSpec, words: [String], needsRestart: Bool)] = []
+    /// Machines that run and whose settings differ.
+    var changed: [Change] = []
     /// Machines of the project that the file no longer has.
     var gone: [String] = []
 
@@ -26,12 +37,11 @@ struct Difference: Sendable {
 
     /// - Parameters:
     ///   - running: names of machines whose engine runs.
-    ///   - started: the settings that running machines were started with, where they are known.
     ///   - stored: names of images in the store.
     /// - Throws: every conflict at once.
     init(
         _ spec: Spec, project: String, machines: [MachineRecord], networks records: [NetworkRecord],
-        running: Set<String>, started: [String: MachineSpec] = [:], stored: Set<String>
+        running: Set<String>, stored: Set<String>
     ) throws(UrsaError) {
         var errors: [UrsaError] = []
         let byName = Dictionary(machines.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -50,7 +60,7 @@ struct Difference: Sendable {
             networksToRemove.append(record.spec.name)
         }
         for machine in spec.machines {
-            if !machine.image.hasPrefix("/"), !machine.image.hasPrefix("./"), !stored.contains(machine.image),
+            if !machine.imageIsFile, !stored.contains(machine.image),
                 !images.contains(machine.image), byName[machine.name] == nil
             {
                 images.append(machine.image)
@@ -79,12 +89,9 @@ struct Difference: Sendable {
                 continue
             }
             if running.contains(machine.name) {
-                // An earlier `up` may have stored settings that wait for a restart: what counts is what runs.
-                let runs = Difference.liveApplied(started[machine.name] ?? record.spec, record.spec)
-                let words = Difference.words(runs, machine)
+                let words = Difference.words(record.spec, machine)
                 if !words.isEmpty {
-                    let live = Difference.words(Difference.liveApplied(runs, machine), machine).isEmpty
-                    changed.append((machine, words, !live))
+                    changed.append(Change(spec: machine, live: Difference.live(record, machine), words: words))
                 }
             } else {
                 start.append(machine)
@@ -100,9 +107,10 @@ struct Difference: Sendable {
     }
 
     /// The settings that can change while the machine runs, taken over into the old spec.
-    private static func liveApplied(_ old: MachineSpec, _ new: MachineSpec) -> MachineSpec {
-        var result = old
-        result.publish = new.publish
+    private static func live(_ record: MachineRecord, _ new: MachineSpec) -> MachineSpec {
+        var result = record.spec
+        // Ports of a machine with user networking are on its engine's command line.
+        if record.cards.contains(where: { $0.address != nil }) { result.publish = new.publish }
         result.readyPort = new.readyPort
         result.stopTimeout = new.stopTimeout
         return result

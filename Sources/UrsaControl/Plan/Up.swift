@@ -107,10 +107,9 @@ extension Ursa {
             (try $0.machines(), try $0.networks(), try $0.liveClaims())
         }
         let stored = Set(try images.list().map(\.name))
-        let running = liveMachines(machines, claims: claims)
         return try Difference(
             spec, project: project, machines: machines, networks: networks,
-            running: running, started: home.startedSpecs(running), stored: stored)
+            running: liveMachines(machines, claims: claims), stored: stored)
     }
 
     /// Makes the host what the spec says: images, networks, machines, running. What a failure half way leaves is undone.
@@ -153,12 +152,12 @@ extension Ursa {
             }
             let gone = try store.read { db in try difference.gone.flatMap { try db.machines(named: $0) } }
             try halt(gone, StopOptions(), report)
-            try takeOver(difference, spec, project, store)
-            if options.restartChanged {
-                let restart = difference.changed.filter(\.needsRestart).map(\.spec.name)
-                try halt(
-                    try store.read { db in try restart.flatMap { try db.machines(named: $0) } }, StopOptions(), report)
-            } else {
+            let restart = difference.changed.filter { options.restartChanged && $0.needsRestart }.map(\.spec.name)
+            try halt(try store.read { db in try restart.flatMap { try db.machines(named: $0) } }, StopOptions(), report)
+            // What a running machine can't have yet stays out of the store, so that the next `up` still sees it.
+            try takeOver(
+                difference.start + difference.changed.map { options.restartChanged ? $0.spec : $0.live }, store)
+            if !options.restartChanged {
                 for change in difference.changed where change.needsRestart {
                     notice(
                         "machine \(change.spec.name) runs with its old settings (\(change.words.joined(separator: "; "))); `ursa up --restart` restarts it"
@@ -191,8 +190,7 @@ extension Ursa {
     }
 
     /// Stores the new settings of machines that exist already.
-    private func takeOver(_ difference: Difference, _ spec: Spec, _ project: String, _ store: Store) throws(UrsaError) {
-        let changed = difference.start + difference.changed.map(\.spec)
+    private func takeOver(_ changed: [MachineSpec], _ store: Store) throws(UrsaError) {
         guard !changed.isEmpty else { return }
         let host = try hostNetworks(store)
         try store.write { db in

@@ -53,15 +53,20 @@ extension Database {
         var arguments: StatementArguments = []
         if let project { condition += " AND project = ?"; arguments += [project] }
         if let name { condition += " AND name = ?"; arguments += [name] }
+        // Machines share a few images: each text is read once.
+        var images: [String: Image] = [:]
         return try Row.fetchAll(
             self, sql: "SELECT * FROM machines WHERE \(condition) ORDER BY made, name", arguments: arguments
         ).map { row in
             let name: String = row["name"]
             let uid: Int64 = row["uid"]
+            let imageText: String = row["image"]
+            let image = try images[imageText] ?? Image(json: JSON.parse(imageText))
+            images[imageText] = image
             return MachineRecord(
                 name: name, id: row["id"], project: row["project"],
                 spec: try MachineSpec(json: try JSON.parse(row["spec"] as String)),
-                image: try Image(json: try JSON.parse(row["image"] as String)),
+                image: image,
                 machineType: row["machine_type"], uid: UInt32(clamping: uid), made: row["made"],
                 phase: MachineRecord.Phase(rawValue: row["phase"]) ?? .ready, cards: cards[name] ?? [])
         }

@@ -17,12 +17,7 @@ public enum ConsoleMode: Sendable {
 
 extension Ursa {
     /// All machines, in the order in which they were made. Takes no lock and waits for nobody.
-    public func machines() throws(UrsaError) -> [MachineView] {
-        guard File.exists(home.storePath) else { return [] }
-        let store = try Store(home: home)
-        let (records, claims) = try store.read { (try $0.machines(), try $0.liveClaims()) }
-        return records.map { view($0, isClaimed: claims.contains($0.name)) }
-    }
+    public func machines() throws(UrsaError) -> [MachineView] { try listing().machines }
 
     /// One machine.
     ///
@@ -40,7 +35,10 @@ extension Ursa {
     }
 
     private func view(_ record: MachineRecord, isClaimed: Bool) -> MachineView {
-        let run = home.runState(record.name)
+        view(record, home.runState(record.name), isClaimed: isClaimed)
+    }
+
+    func view(_ record: MachineRecord, _ run: RunState, isClaimed: Bool) -> MachineView {
         var state = MachineView.State.stopped
         var reason = run.status?.reason
         if run.isOrphan {

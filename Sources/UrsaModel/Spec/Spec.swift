@@ -93,6 +93,9 @@ public struct MachineSpec: Sendable, Hashable {
     /// OpenSSH public keys allowed to log in, besides Ursa's own.
     public var sshKeys: [String]
 
+    /// Whether `image` is the path of a file, not a name.
+    public var imageIsFile: Bool { NameRules.isPath(image) }
+
     /// A machine with the defaults of the spec.
     public init(
         name: String, image: String, cpus: Int = 1, memory: ByteCount = .mebibytes(512), disk: ByteCount? = nil,

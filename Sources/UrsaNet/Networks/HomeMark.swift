@@ -8,7 +8,7 @@ public struct HomeMark: Sendable, Hashable {
     /// The system's usual home has short names: namespace and link `ursa-NET`, table `ursa`. Other homes' names
     /// contain the id, so that they never meet.
     public let isDefault: Bool
-    /// Folder that outlives a reboot; holds the journal of changed kernel settings and the lock.
+    /// Folder that outlives a reboot; holds the journal of changed kernel settings.
     public let folder: String
     /// Folder that a reboot empties (tmpfs); holds what belongs to running networks. dnsmasq reads in it as its own
     /// unprivileged user when the folders above let it pass.

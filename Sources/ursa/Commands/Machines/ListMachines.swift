@@ -26,7 +26,8 @@ struct ListMachines: Verb {
 
     func perform() throws(UrsaError) {
         let ursa = try openUrsa()
-        let known = try ursa.machines()
+        let listing = try ursa.listing()
+        let known = listing.machines
         let shown = all ? known : known.filter { $0.state != .stopped }
         if output.json {
             Screen.json(.array(shown.map(\.json)))
@@ -40,7 +41,7 @@ struct ListMachines: Verb {
                 Screen.hint("no machines yet; `ursa run tiny` makes one")
             }
         }
-        for trouble in ursa.troubles() { Screen.note(trouble) }
+        for trouble in listing.troubles { Screen.note(trouble) }
     }
 
     /// The table of these machines.
