@@ -157,7 +157,7 @@ struct PlanTests {
         let first = networks.plan([wish], NetObservation()).map(\.line)
         #expect(
             first == [
-                "+ table inet ursa: 1 networks, 0 published ports", "+ namespace ursa-lab",
+                "+ table inet ursa: 1 network, 0 published ports", "+ namespace ursa-lab",
                 "+ bridge br0 10.77.0.1/24, fd77:1:2:3::1/64 in ursa-lab",
                 "+ stem ursa-lab 10.77.0.254, fd77:1:2:3::ffff, route to 10.77.0.0/24", "+ dnsmasq for lab, 2 machines",
                 "+ /hosts: 4 lines of machine names",

@@ -87,6 +87,7 @@ enum HostsFile {
         let mode = old.map { $0.st_mode & 0o7777 } ?? 0o644
         // A link must stay a link: the file it leads to is replaced.
         let target = realPath(path)
+        removeUnfinished(target)
         do {
             try File.replace(target, text, mode: mode)
             if let old { chown(target, old.st_uid, old.st_gid) }
@@ -95,6 +96,18 @@ enum HostsFile {
             let fd = try File.open(target, O_WRONLY)
             try fd.writeAll(text, to: target)
             try retrying("shorten \(target)") { ftruncate(fd.raw, off_t(text.count)) }
+        }
+    }
+
+    /// Removes what writers that were killed left beside the file (`hosts.new-PID-THREAD`, see `File.replace`). Their
+    /// change is not made, so the next command comes here again.
+    static func removeUnfinished(_ target: String) {
+        let folder = Path.parent(target)
+        let prefix = Path.name(target) + ".new-"
+        for name in File.list(folder) where name.hasPrefix(prefix) {
+            let numbers = name.dropFirst(prefix.utf8.count).split(separator: "-", omittingEmptySubsequences: false)
+            guard numbers.count == 2, let pid = pid_t(numbers[0]), pid > 0, pid_t(numbers[1]) != nil else { continue }
+            if kill(pid, 0) != 0, errno == ESRCH { unlink(folder + "/" + name) }
         }
     }
 
