@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// What an ordinary user gets: machines with user networking, and nothing that needs root.
-@Suite(.enabled(if: Can.guests, "needs root to make the private host, QEMU, dnsmasq and nft"), .timeLimit(.minutes(5)))
+@Suite(.enabled(if: Can.guests, "needs root to make the private host, QEMU, dnsmasq and nft"), .timeLimit(.minutes(20)))
 struct RootlessTests {
     /// Runs `ursa` inside as user 12345, whose home is a folder of the test's.
     private struct Person {
