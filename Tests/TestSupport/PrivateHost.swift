@@ -20,7 +20,9 @@ public final class PrivateHost: Sendable {
         chmod(folder, 0o755)
         home = folder + "/home"
         let child = try Program("unshare", ["--net", "--mount", "--propagation", "private", "sleep", "3600"]).start()
-        guard let identity = ProcessIdentity(running: child.pid) else { throw UrsaError(.io, "the holder of a private host died") }
+        guard let identity = ProcessIdentity(running: child.pid) else {
+            throw UrsaError(.io, "the holder of a private host died")
+        }
         holder = identity
         // The namespaces are there once the holder is no longer in ours.
         let ours = try link("/proc/self/ns/net")
@@ -120,16 +122,24 @@ public final class PrivateHost: Sendable {
     /// What of Ursa is on this host right now.
     public func present() throws -> [String] {
         var result: [String] = []
-        let links = try run("ip", ["-o", "link"]).split(separator: "\n").filter { !$0.contains(" lo:") && !$0.contains("LOOPBACK") }
+        let links = try run("ip", ["-o", "link"]).split(separator: "\n").filter {
+            !$0.contains(" lo:") && !$0.contains("LOOPBACK")
+        }
         // A kernel may make tunnel devices in every new namespace.
-        let foreign = ["tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip6tnl0", "ip_vti0", "ip6_vti0", "ip6gre0", "ifb0", "ifb1"]
+        let foreign = [
+            "tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip6tnl0", "ip_vti0", "ip6_vti0", "ip6gre0", "ifb0", "ifb1",
+        ]
         result += links.map(String.init).filter { line in !foreign.contains { line.contains(" \($0)") } }
         result += File.list("/proc/\(holder.pid)/root/run/netns").map { "namespace \($0)" }
-        result += try run("nft", ["list", "tables"]).split(separator: "\n").map(String.init).filter { $0.contains("ursa") }
+        result += try run("nft", ["list", "tables"]).split(separator: "\n").map(String.init).filter {
+            $0.contains("ursa")
+        }
         result += processes().map { pid in
             "process \(pid) \((File.peek("/proc/\(pid)/cmdline") ?? "").replacing("\0", with: " "))"
         }
-        if (try? File.readText(folder + "/hosts")) != "127.0.0.1 localhost\n" { result.append("lines in the hosts file") }
+        if (try? File.readText(folder + "/hosts")) != "127.0.0.1 localhost\n" {
+            result.append("lines in the hosts file")
+        }
         return result
     }
 }
@@ -147,7 +157,8 @@ public enum Products {
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
         var candidates: [String] = CommandLine.arguments.map { Path.parent(Path.absolute($0)) }
         if count > 0 {
-            candidates.append(Path.parent(String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)))
+            candidates.append(
+                Path.parent(String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)))
         }
         candidates.append(Path.parent(Path.parent(Path.parent(#filePath))) + "/.build/debug")
         return candidates.map { $0 + "/" + name }.first { access($0, X_OK) == 0 }
