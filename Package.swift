@@ -42,7 +42,8 @@ let package = Package(
             name: "UrsaModel",
             dependencies: ["UrsaBase", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
-        .target(name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .target(
+            name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
         .target(name: "UrsaImages", dependencies: ["UrsaModel", "UrsaBase", "CLinux"], swiftSettings: strict),
 
         // Decides.
@@ -69,25 +70,35 @@ let package = Package(
         // Tests: unit tests per target, and the suites that drive the real programs.
         .testTarget(name: "UrsaBaseTests", dependencies: ["UrsaBase"], swiftSettings: strict),
         .testTarget(
-            name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaBase"], exclude: ["Fixtures"], swiftSettings: strict),
-        .testTarget(name: "UrsaKeeperTests", dependencies: ["UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
-        .testTarget(name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
-        .testTarget(name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
+            name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaBase"], exclude: ["Fixtures"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "UrsaKeeperTests", dependencies: ["UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
-        .testTarget(name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
         .testTarget(
             name: "UrsaControlTests",
             dependencies: [
-                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaBase", .product(name: "GRDB", package: "GRDB.swift"),
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaBase",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
-        .testTarget(name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
+        .testTarget(
+            name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
         .testTarget(
             name: "HostileTests",
             dependencies: [
-                "TestSupport", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaBase", "CLinux", "ursa",
+                "TestSupport", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaBase", "CLinux",
+                "ursa",
                 "ursa-keeper",
             ],
             swiftSettings: strict),

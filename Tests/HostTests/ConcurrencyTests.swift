@@ -24,7 +24,8 @@ struct ConcurrencyTests {
         let results = try together(
             host,
             (0..<8).map { number in
-                ["run", "tiny", "--no-start", "-p", "\(9000 + number):80"] + (number % 2 == 0 ? [] : ["--name", "m\(number)"])
+                ["run", "tiny", "--no-start", "-p", "\(9000 + number):80"]
+                    + (number % 2 == 0 ? [] : ["--name", "m\(number)"])
             })
         #expect(results.allSatisfy { $0.end.isSuccess }, "\(results.map(\.errors))")
         let made = try machines(host)
@@ -36,7 +37,8 @@ struct ConcurrencyTests {
         }
         #expect(Set(cards.compactMap { $0["network"]?.string }) == ["default"])
         // Of two that want the same name, and of two that want the same port, one gets it.
-        let same = try together(host, [["run", "tiny", "--no-start", "--name", "one"], ["run", "tiny", "--no-start", "--name", "one"]])
+        let same = try together(
+            host, [["run", "tiny", "--no-start", "--name", "one"], ["run", "tiny", "--no-start", "--name", "one"]])
         #expect(same.filter { $0.end.isSuccess }.count == 1)
         #expect(same.contains { $0.errors.contains("exists already") })
         let port = try together(
@@ -61,7 +63,8 @@ struct ConcurrencyTests {
         let results = try together(
             host,
             [
-                ["start", "a"], ["start", "a", "b"], ["start", "b"], ["up", "-f", file], ["up", "-f", file], ["settle"], ["ps"],
+                ["start", "a"], ["start", "a", "b"], ["start", "b"], ["up", "-f", file], ["up", "-f", file], ["settle"],
+                ["ps"],
                 ["plan", "-f", file],
             ])
         for result in results where !result.end.isSuccess {
@@ -76,13 +79,15 @@ struct ConcurrencyTests {
         let mixed = try together(
             host,
             [
-                ["stop", "--kill", "a"], ["start", "a"], ["stop", "--kill", "a", "b"], ["settle"], ["down", "--kill", "-f", file],
+                ["stop", "--kill", "a"], ["start", "a"], ["stop", "--kill", "a", "b"], ["settle"],
+                ["down", "--kill", "-f", file],
                 ["up", "-f", file], ["ps"],
             ])
         #expect(mixed.allSatisfy { $0.end.isSuccess }, "\(mixed.map(\.errors))")
         #expect(try host.ursa("ps").errors.isEmpty, "all networks are whole")
         let last = try together(
-            host, [["down", "--kill", "--rm", "-f", file], ["rm", "--force", "a"], ["rm", "--force", "b"], ["settle"]])
+            host,
+            [["down", "--kill", "--rm", "-f", file], ["rm", "--force", "a"], ["rm", "--force", "b"], ["settle"]])
         #expect(last.allSatisfy { $0.end.isSuccess }, "\(last.map(\.errors))")
         #expect(try machines(host).isEmpty)
         #expect(try host.leftovers() == [])

@@ -15,11 +15,16 @@ struct ConsoleTests {
 
         // Several watch what one types; each sees everything since power-on first.
         let watching = ["console", "web", "--read-only", "--until", "seen-by-all", "--timeout", "40"]
-        let typing = ["console", "web", "--send", "sleep 1; echo seen-''by-all\\n", "--until", "seen-by-all", "--timeout", "40"]
-        let outputs = try OSThread.concurrently([watching, watching, typing]) { (line: [String]) throws(UrsaError) -> Program.Output in
+        let typing = [
+            "console", "web", "--send", "sleep 1; echo seen-''by-all\\n", "--until", "seen-by-all", "--timeout", "40",
+        ]
+        let outputs = try OSThread.concurrently([watching, watching, typing]) {
+            (line: [String]) throws(UrsaError) -> Program.Output in
             try host.program(Products.ursa, line).run(seconds: 60)
         }
-        for output in outputs { #expect(output.end.isSuccess && output.text.contains("seen-by-all"), "\(output.errors)") }
+        for output in outputs {
+            #expect(output.end.isSuccess && output.text.contains("seen-by-all"), "\(output.errors)")
+        }
         for output in outputs.prefix(2) { #expect(output.text.contains("ursa: ready"), "the past comes first") }
         #expect(outputs[2].text.contains("ursa: ready") == false, "who only sends gets what comes after")
 

@@ -21,7 +21,8 @@ struct DamageTests {
     }
 
     private func answers(_ host: PrivateHost) throws -> Bool {
-        try host.program("curl", ["-sS", "--max-time", "5", "http://127.0.0.1:8080/"]).run(seconds: 10).text.contains("web")
+        try host.program("curl", ["-sS", "--max-time", "5", "http://127.0.0.1:8080/"]).run(seconds: 10).text.contains(
+            "web")
     }
 
     private func pids(_ host: PrivateHost) throws -> (engine: Int32, keeper: Int32) {
@@ -79,7 +80,8 @@ struct DamageTests {
         let after = try pids(host)
         #expect(after.engine == before.engine && after.keeper != before.keeper && after.keeper > 0)
         let seen = try host.ursaOK(
-            "console", "web", "--no-replay", "--send", "echo still-''here\\n", "--until", "still-here", "--timeout", "20")
+            "console", "web", "--no-replay", "--send", "echo still-''here\\n", "--until", "still-here", "--timeout",
+            "20")
         #expect(seen.contains("still-here"))
         try host.ursaOK("stop", "web")
         #expect(try host.ursaOK("ps", "-a").contains("power"))

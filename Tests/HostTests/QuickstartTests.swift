@@ -65,7 +65,8 @@ struct QuickstartTests {
         func cards() throws -> [String: String] {
             let list = try JSON.parse(try host.ursaOK("ps", "-a", "--json"))
             let machines = list.array ?? list["machines"]?.array ?? []
-            return Dictionary(uniqueKeysWithValues: machines.map { ($0["name"]?.string ?? "", $0["cards"]?.text ?? "") })
+            return Dictionary(
+                uniqueKeysWithValues: machines.map { ($0["name"]?.string ?? "", $0["cards"]?.text ?? "") })
         }
         try host.ursaOK("up", "-f", file)
         let first = try cards()
@@ -84,7 +85,8 @@ struct QuickstartTests {
         try host.ursaOK("up", "-f", host.folder + "/ursa.yaml", "--wait", "--timeout", "90")
         try host.ursaOK("stop", "db")
         #expect(try host.present().contains { $0.contains("namespace") }, "web still needs the network")
-        _ = try host.ursa("console", "web", "--no-replay", "--send", "poweroff\\n", "--until", "never", "--timeout", "15")
+        _ = try host.ursa(
+            "console", "web", "--no-replay", "--send", "poweroff\\n", "--until", "never", "--timeout", "15")
         #expect(try host.leftovers(patience: 20) == [])
         #expect(try host.ursaOK("ps", "-a").contains("the guest powered off"))
     }
@@ -97,7 +99,8 @@ struct QuickstartTests {
             "--kernel-arguments", "rdinit=/nonexistent panic=0")
         #expect(result.end == .exited(1))
         #expect(result.errors.contains("broken"))
-        #expect(result.errors.contains("network card") || result.errors.contains("DHCP") || result.errors.contains("panic"))
+        #expect(
+            result.errors.contains("network card") || result.errors.contains("DHCP") || result.errors.contains("panic"))
         try host.ursaOK("rm", "--force", "broken")
         #expect(try host.leftovers() == [])
     }

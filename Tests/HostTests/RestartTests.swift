@@ -10,7 +10,8 @@ struct RestartTests {
     private func host(restart: String, wait: Bool = false) throws -> PrivateHost {
         let host = try PrivateHost()
         try SharedImages.lend(to: host.home)
-        try host.ursaOK("run", "tiny", "--name", "web", "--memory", "128M", "--network", "none", "--restart", restart, "--no-start")
+        try host.ursaOK(
+            "run", "tiny", "--name", "web", "--memory", "128M", "--network", "none", "--restart", restart, "--no-start")
         try host.program(Products.ursa, ["start", "web"] + (wait ? ["--wait", "--timeout", "90"] : []))
             .require("start the machine", seconds: 120)
         return host
@@ -72,7 +73,8 @@ struct RestartTests {
 
     @Test func guestPanicIsAFailureInWords() throws {
         let host = try host(restart: "no", wait: true)
-        _ = try host.ursa("console", "web", "--send", "echo c > /proc/sysrq-trigger\\n", "--until", "never", "--timeout", "20")
+        _ = try host.ursa(
+            "console", "web", "--send", "echo c > /proc/sysrq-trigger\\n", "--until", "never", "--timeout", "20")
         let end = try until(host, "the end") { $0["state"]?.string == "failed" }
         #expect(end["reason"]?.string?.contains("panicked") == true, "\(end.text)")
         #expect(try host.ursaOK("ps", "-a").contains("panicked"))
@@ -106,6 +108,10 @@ struct RestartTests {
         try host.ursaOK("up", "--restart", "-f", file)
         let after = try view(host)
         #expect(after["enginePid"]?.integer != before["enginePid"]?.integer && after["memory"]?.integer == 192 << 20)
+        for _ in 0..<3 {
+            try host.ursaOK("stop", "--kill", "web")
+            try host.ursaOK("start", "web")
+        }
         try host.ursaOK("down", "--kill", "--rm", "-f", file)
         #expect(try host.leftovers() == [])
     }

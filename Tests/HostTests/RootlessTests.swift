@@ -18,7 +18,9 @@ struct RootlessTests {
             programs = host.folder + "/bin"
             // The build may stand where only root goes.
             try File.makeDirectory(programs, mode: 0o755)
-            for program in [Products.ursa, try #require(Products.keeper)] { try host.run("cp", [program, programs + "/"]) }
+            for program in [Products.ursa, try #require(Products.keeper)] {
+                try host.run("cp", [program, programs + "/"])
+            }
             try File.makeDirectory(home + "/.local/share/ursa", mode: 0o755)
             try host.run("cp", ["-r", try SharedImages.path(), home + "/.local/share/ursa/images"])
             try host.run("chown", ["-R", "12345:12345", home])
@@ -49,7 +51,8 @@ struct RootlessTests {
         let deadline = Deadline.after(seconds: 20)
         var answer = ""
         while !answer.contains("web"), !deadline.isPast {
-            answer = try me.host.program("curl", ["-sS", "--max-time", "5", "http://127.0.0.1:8080/"]).run(seconds: 10).text
+            answer = try me.host.program("curl", ["-sS", "--max-time", "5", "http://127.0.0.1:8080/"]).run(seconds: 10)
+                .text
             if !answer.contains("web") { pause(milliseconds: 200) }
         }
         #expect(answer.contains("web"), "the published port answers")
@@ -79,12 +82,19 @@ struct RootlessTests {
     @Test func doctorNeedsNoRights() throws {
         let me = try Person()
         let report = try me.ursa("doctor")
-        #expect(report.text.contains("root") || report.text.contains("user networking"), "\(report.text) \(report.errors)")
+        #expect(
+            report.text.contains("root") || report.text.contains("user networking"), "\(report.text) \(report.errors)")
         #expect(!report.errors.contains("bug"))
-        #expect(try JSON.parse(try me.ursa("doctor", "--json").text).members != nil || JSON.parse(try me.ursa("doctor", "--json").text).array != nil)
+        #expect(
+            try JSON.parse(try me.ursa("doctor", "--json").text).members != nil
+                || JSON.parse(try me.ursa("doctor", "--json").text).array != nil)
         for line in [["ps"], ["image", "ls"], ["net", "ls"], ["settle"]] {
             let result = try me.host.program(
-                "setpriv", ["--reuid", "12345", "--regid", "12345", "--clear-groups", "env", "HOME=\(me.home)", "URSA_HOME=", me.programs + "/ursa"] + line
+                "setpriv",
+                [
+                    "--reuid", "12345", "--regid", "12345", "--clear-groups", "env", "HOME=\(me.home)", "URSA_HOME=",
+                    me.programs + "/ursa",
+                ] + line
             ).run(seconds: 60)
             #expect(result.end.isSuccess, "\(line): \(result.errors)")
         }

@@ -32,9 +32,11 @@ public enum SharedImages {
 
     private static func build() throws(UrsaError) {
         let environment = [
-            "URSA_HOME=\(folder)", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=\(folder)",
+            "URSA_HOME=\(folder)", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=\(folder)",
         ]
-        let known = try Program(Products.ursa, ["image", "ls", "--json"], environment: environment).require("list images")
+        let known = try Program(Products.ursa, ["image", "ls", "--json"], environment: environment).require(
+            "list images")
         if known.contains("\"tiny\"") { return }
         try Program(Products.ursa, ["image", "build", "tiny"], environment: environment)
             .require("build the image tiny", seconds: 600)

@@ -165,7 +165,8 @@ struct PortTests {
     func twice() throws {
         let test = try TestHome()
         try test.network(lab())
-        #expect(error { try test.machine(web("a", publish: [Self.port(nil), Self.port("127.0.0.1")])) }?.code == .conflict)
+        #expect(
+            error { try test.machine(web("a", publish: [Self.port(nil), Self.port("127.0.0.1")])) }?.code == .conflict)
     }
 
     @Test("a port that a program of the host listens on is not free")
@@ -174,7 +175,9 @@ struct PortTests {
         func asking(_ port: UInt16, udp: Bool = false) -> UrsaError? {
             error {
                 try HostPorts.requireFree(
-                    PublishSpec(hostAddress: IPAddress("127.0.0.1"), hostPort: port, guestPort: 80, transport: udp ? .udp : .tcp),
+                    PublishSpec(
+                        hostAddress: IPAddress("127.0.0.1"), hostPort: port, guestPort: 80, transport: udp ? .udp : .tcp
+                    ),
                     machine: "web")
             }
         }

@@ -16,7 +16,8 @@ struct DifferenceTests {
         try Difference(spec, project: project, machines: machines, networks: networks, running: running, stored: stored)
     }
 
-    private func network(_ spec: NetworkSpec, project: String? = "/p/ursa.yaml", wanted: Bool = false) -> NetworkRecord {
+    private func network(_ spec: NetworkSpec, project: String? = "/p/ursa.yaml", wanted: Bool = false) -> NetworkRecord
+    {
         NetworkRecord(spec: spec, project: project, subnet: spec.subnet, subnet6: nil, wanted: wanted)
     }
 
@@ -35,7 +36,8 @@ struct DifferenceTests {
     func nothing() throws {
         let machine = record(web(), project: project)
         let found = try difference(
-            Spec(networks: [lab()], machines: [web()]), [machine], networks: [network(lab())], running: ["web"], stored: [])
+            Spec(networks: [lab()], machines: [web()]), [machine], networks: [network(lab())], running: ["web"],
+            stored: [])
         #expect(found.isEmpty, "an image that is gone since does not matter to a machine that is there")
     }
 
@@ -43,7 +45,8 @@ struct DifferenceTests {
     func start() throws {
         var changed = web()
         changed.cpus = 4
-        let found = try difference(Spec(networks: [lab()], machines: [changed]), [record(web(), project: project)], networks: [network(lab())])
+        let found = try difference(
+            Spec(networks: [lab()], machines: [changed]), [record(web(), project: project)], networks: [network(lab())])
         #expect(found.start == [changed] && found.create.isEmpty && found.changed.isEmpty)
     }
 
@@ -52,12 +55,16 @@ struct DifferenceTests {
         let machine = record(web(), project: project, cards: [card()])
         var live = web(publish: [PublishSpec(hostPort: 8080, guestPort: 80)])
         (live.readyPort, live.stopTimeout) = (81, 5)
-        var found = try difference(Spec(networks: [lab()], machines: [live]), [machine], networks: [network(lab())], running: ["web"])
+        var found = try difference(
+            Spec(networks: [lab()], machines: [live]), [machine], networks: [network(lab())], running: ["web"])
         #expect(found.changed.map(\.needsRestart) == [false] && found.changed.first?.live == live)
-        #expect(found.changed.first?.words.contains("publish none → 8080:80") == true, "\(found.changed.first?.words ?? [])")
+        #expect(
+            found.changed.first?.words.contains("publish none → 8080:80") == true, "\(found.changed.first?.words ?? [])"
+        )
         var both = live
         both.memory = .mebibytes(1024)
-        found = try difference(Spec(networks: [lab()], machines: [both]), [machine], networks: [network(lab())], running: ["web"])
+        found = try difference(
+            Spec(networks: [lab()], machines: [both]), [machine], networks: [network(lab())], running: ["web"])
         #expect(found.changed.map(\.needsRestart) == [true])
         #expect(found.changed.first?.live == live, "what needs no restart is had at once")
         #expect(found.changed.first?.words.contains("memory 512M → 1G") == true, "\(found.changed.first?.words ?? [])")
@@ -87,7 +94,10 @@ struct DifferenceTests {
         let found = error {
             _ = try difference(
                 Spec(networks: [lab()], machines: [web("a"), image, web("c")]),
-                [record(web("a"), project: "/other/ursa.yaml"), record(web("b"), project: project), record(web("c"), project: nil)],
+                [
+                    record(web("a"), project: "/other/ursa.yaml"), record(web("b"), project: project),
+                    record(web("c"), project: nil),
+                ],
                 stored: ["tiny", "debian:12"])
         }
         let all = try #require(found.map { [$0] + $0.others })
@@ -113,23 +123,31 @@ struct DifferenceTests {
         #expect(try difference(Spec(networks: [always]), networks: [network(always, wanted: true)]).isEmpty)
         var half = record(web(), project: project)
         half.phase = .creating
-        #expect(try difference(Spec(networks: [lab()], machines: [web()]), [half], networks: [network(lab())]).create == [web()])
+        #expect(
+            try difference(Spec(networks: [lab()], machines: [web()]), [half], networks: [network(lab())]).create == [
+                web()
+            ])
     }
 }
 
 @Suite("which networks should be there")
 struct WishTests {
-    private func network(_ name: String, model: NetworkSpec.Model = .nat, wanted: Bool = false, subnet: String) -> NetworkRecord {
+    private func network(_ name: String, model: NetworkSpec.Model = .nat, wanted: Bool = false, subnet: String)
+        -> NetworkRecord
+    {
         NetworkRecord(
-            spec: NetworkSpec(name: name, model: model), project: nil, subnet: IPv4Network(subnet), subnet6: nil, wanted: wanted)
+            spec: NetworkSpec(name: name, model: model), project: nil, subnet: IPv4Network(subnet), subnet6: nil,
+            wanted: wanted)
     }
 
-    private func machine(_ name: String, on networks: [(String, String?)], publish: [PublishSpec] = []) -> MachineRecord {
+    private func machine(_ name: String, on networks: [(String, String?)], publish: [PublishSpec] = []) -> MachineRecord
+    {
         record(
             MachineSpec(name: name, image: "tiny", publish: publish),
             cards: networks.enumerated().map { position, card in
                 CardView(
-                    network: card.0, mac: MACAddress(0x5254_0000_0000 + UInt64(position)), address: card.1.flatMap { IPv4Address($0) },
+                    network: card.0, mac: MACAddress(0x5254_0000_0000 + UInt64(position)),
+                    address: card.1.flatMap { IPv4Address($0) },
                     address6: nil)
             })
     }
@@ -138,7 +156,8 @@ struct WishTests {
     func living() {
         let networks = [
             network("lab", subnet: "198.18.77.0/24"), network("idle", subnet: "198.18.78.0/24"),
-            network("always", wanted: true, subnet: "198.18.79.0/24"), network("slirp", model: .user, subnet: "198.18.80.0/24"),
+            network("always", wanted: true, subnet: "198.18.79.0/24"),
+            network("slirp", model: .user, subnet: "198.18.80.0/24"),
         ]
         let machines = [
             machine("web", on: [("lab", "198.18.77.10"), ("slirp", nil)]), machine("db", on: [("lab", "198.18.77.11")]),

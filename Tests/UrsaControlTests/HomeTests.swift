@@ -25,7 +25,8 @@ struct HomeTests {
     @Test("without it: root's folder, or the user's by XDG or HOME")
     func usual() throws {
         if geteuid() == 0 {
-            #expect(try home(["HOME": "/root", "URSA_HOME": ""]).get() == Home(folder: "/var/lib/ursa", isDefault: true))
+            #expect(
+                try home(["HOME": "/root", "URSA_HOME": ""]).get() == Home(folder: "/var/lib/ursa", isDefault: true))
         } else {
             #expect(try home(["XDG_DATA_HOME": "/data", "HOME": "/me"]).get().folder == "/data/ursa")
             #expect(try home(["XDG_DATA_HOME": "data", "HOME": "/me"]).get().folder == "/me/.local/share/ursa")
@@ -66,7 +67,8 @@ struct EventTests {
         let ursa = try Ursa(home: test.home)
         test.home.note("started", machine: "web", "one")
         try File.append(test.home.eventsPath, Array("{\"time\":\"2026-01-01T00:0\n".utf8))
-        try File.append(test.home.eventsPath, Array("[]\n\n{\"event\":\"x\"}\n{\"event\":\"x\",\"time\":\"yesterday\"}\n".utf8))
+        try File.append(
+            test.home.eventsPath, Array("[]\n\n{\"event\":\"x\"}\n{\"event\":\"x\",\"time\":\"yesterday\"}\n".utf8))
         test.home.note("removed", machine: "web", "two")
         #expect(try ursa.events(since: nil).map(\.detail) == ["one", "two"])
         #expect(ursa.parseEvent("\u{0}") == nil)

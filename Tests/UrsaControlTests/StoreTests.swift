@@ -81,7 +81,9 @@ struct StoreTests {
         try test.network(lab())
         try test.machine(web(publish: [PublishSpec(hostPort: 8080, guestPort: 80)]))
         // The port is found taken after the machine itself is in.
-        #expect(error { try test.machine(web("db", publish: [PublishSpec(hostPort: 8080, guestPort: 80)])) }?.code == .conflict)
+        #expect(
+            error { try test.machine(web("db", publish: [PublishSpec(hostPort: 8080, guestPort: 80)])) }?.code
+                == .conflict)
         #expect(try test.store().read { try $0.machines().map(\.name) } == ["web"])
         _ = try test.store().rehearse { db in try db.deleteMachine("web") }
         #expect(try test.store().read { try $0.machines().map(\.name) } == ["web"])
@@ -91,7 +93,9 @@ struct StoreTests {
     func roundTrip() throws {
         let test = try TestHome()
         let network = try test.network(lab())
-        var spec = web(publish: [PublishSpec(hostAddress: .v4(IPv4Address(127 << 24 | 1)), hostPort: 53, guestPort: 53, transport: .udp)])
+        var spec = web(publish: [
+            PublishSpec(hostAddress: .v4(IPv4Address(127 << 24 | 1)), hostPort: 53, guestPort: 53, transport: .udp)
+        ])
         spec.restart = .onFailure(limit: 3)
         spec.kernelArguments = "quiet '\"'"
         let machine = try test.machine(spec, project: nil)
@@ -132,7 +136,9 @@ struct ClaimTests {
             // The same number in other hands, and one of another boot.
             try db.claim("reused", ProcessIdentity(pid: getpid(), startTime: ProcessIdentity.current.startTime &+ 1))
             try db.execute(
-                sql: "INSERT INTO claims SELECT 'rebooted', pid, start_time, 'another' FROM claims WHERE machine = 'mine'")
+                sql:
+                    "INSERT INTO claims SELECT 'rebooted', pid, start_time, 'another' FROM claims WHERE machine = 'mine'"
+            )
         }
         #expect(try store.read { try $0.liveClaims() } == ["mine", "theirs"])
         other.signal(SIGKILL)

@@ -59,7 +59,8 @@ struct MeasureTests {
                 let mac = MACAddress(0x5254_0000_0077)
                 one[0].members.append(
                     Member(
-                        machine: "third", mac: mac, address: one[0].subnet[33], address6: one[0].subnet6?.slaacAddress(of: mac)))
+                        machine: "third", mac: mac, address: one[0].subnet[33],
+                        address6: one[0].subnet6?.slaacAddress(of: mac)))
                 try Self.time("1 machine more") { try host.networks.converge(one) }
                 one[0].ports.append(port(9999, of: one[0], 2))
                 try Self.time("1 port more") { try host.networks.converge(one) }

@@ -190,7 +190,8 @@ struct PlanTests {
         let wish = try labWish()
         #expect(wish.gateway.description == "10.77.0.1" && wish.hostEnd.description == "10.77.0.254")
         #expect(wish.gateway6?.description == "fd77:1:2:3::1" && wish.hostEnd6?.description == "fd77:1:2:3::ffff")
-        #expect(wish.subnet6?.slaacAddress(of: MACAddress(0x5254_0012_3456))?.description == "fd77:1:2:3:5054:ff:fe12:3456")
+        #expect(
+            wish.subnet6?.slaacAddress(of: MACAddress(0x5254_0012_3456))?.description == "fd77:1:2:3:5054:ff:fe12:3456")
         #expect(!wish.isFreeForMachines(wish.hostEnd) && wish.isFreeForMachines(wish.subnet[2]))
     }
 }

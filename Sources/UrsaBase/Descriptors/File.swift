@@ -1,5 +1,5 @@
-public import Glibc
 import CLinux
+public import Glibc
 
 /// Files by path: whole-file reads with a limit, replacement that can't be seen half done, folders.
 public enum File {
@@ -152,7 +152,9 @@ public enum Path {
     public static func program(_ name: String) -> String? {
         if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
         let search = getenv("PATH").map { String(cString: $0) } ?? ""
-        for folder in search.split(separator: ":").map(String.init) + ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"] {
+        for folder in search.split(separator: ":").map(String.init) + [
+            "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin",
+        ] {
             let candidate = folder + "/" + name
             if access(candidate, X_OK) == 0, !File.isDirectory(candidate) { return candidate }
         }

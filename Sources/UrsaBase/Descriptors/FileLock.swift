@@ -27,7 +27,8 @@ public struct FileLock: ~Copyable, Sendable {
     private init(locked: consuming OwnedFD) { fd = locked }
 
     /// Takes the lock if nobody has it, else returns nil at once.
-    public static func attempt(_ path: String, slot: Int64? = nil, mode: mode_t = 0o600) throws(UrsaError) -> FileLock? {
+    public static func attempt(_ path: String, slot: Int64? = nil, mode: mode_t = 0o600) throws(UrsaError) -> FileLock?
+    {
         let opened = try File.open(path, O_RDWR | O_CREAT, mode: mode)
         let result = clinux_ofd_lock(opened.raw, 1, 0, slot ?? 0, slot == nil ? 0 : 1)
         if result == -EAGAIN || result == -EACCES { return nil }

@@ -292,7 +292,8 @@ private struct JSONParser {
             var value = try hex4()
             if (0xd800..<0xdc00).contains(value) {
                 // The upper half of a pair; its lower half must follow.
-                guard current == UInt8(ascii: "\\"), position + 1 < bytes.count, bytes[position + 1] == UInt8(ascii: "u")
+                guard current == UInt8(ascii: "\\"), position + 1 < bytes.count,
+                    bytes[position + 1] == UInt8(ascii: "u")
                 else { throw fault("half a surrogate pair") }
                 position += 2
                 let low = try hex4()
@@ -309,7 +310,9 @@ private struct JSONParser {
         guard position + 4 <= bytes.count else { throw fault("a short \\u escape") }
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else { throw fault("a bad \\u escape") }
+            guard let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
+                throw fault("a bad \\u escape")
+            }
             value = value << 4 | UInt32(digit)
             position += 1
         }

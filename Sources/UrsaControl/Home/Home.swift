@@ -42,9 +42,12 @@ public struct Home: Sendable, Hashable {
             return Home(folder: wanted.count > 1 && wanted.hasSuffix("/") ? String(wanted.dropLast()) : wanted)
         }
         if geteuid() == 0 { return Home(folder: "/var/lib/ursa", isDefault: true) }
-        if let data = variable("XDG_DATA_HOME"), data.hasPrefix("/") { return Home(folder: data + "/ursa", isDefault: true) }
+        if let data = variable("XDG_DATA_HOME"), data.hasPrefix("/") {
+            return Home(folder: data + "/ursa", isDefault: true)
+        }
         guard let person = variable("HOME"), person.hasPrefix("/") else {
-            throw UrsaError(.usage, "neither URSA_HOME nor HOME is set", remedy: "set URSA_HOME to a folder for Ursa's state")
+            throw UrsaError(
+                .usage, "neither URSA_HOME nor HOME is set", remedy: "set URSA_HOME to a folder for Ursa's state")
         }
         return Home(folder: person + "/.local/share/ursa", isDefault: true)
     }

@@ -49,7 +49,8 @@ enum Accelerators {
         let boot = bootIdentifier()
         // Rights may change within a boot; the rest of the verdict does not.
         let access = access("/dev/kvm", R_OK | W_OK) == 0
-        if let known = try? JSON.parse(File.read(path)), known["boot"]?.string == boot, known["access"]?.bool == access {
+        if let known = try? JSON.parse(File.read(path)), known["boot"]?.string == boot, known["access"]?.bool == access
+        {
             return (known["trouble"]?.string, false)
         }
         let verdict = KVMProbe.run()

@@ -43,6 +43,8 @@ extension Ursa {
                 continue
             }
             if state.isLive { continue }
+            // A keeper tells the end of its machine a moment before it leaves, and the taps with it.
+            if state.keeperLives { _ = state.status?.keeper?.waitForEnd(until: .after(seconds: 5)) }
             for port in record.spec.publish { try HostPorts.requireFree(port, machine: name) }
             records.append(record)
         }

@@ -12,7 +12,8 @@ enum Wishes {
                 live.contains(machine.name) && machine.cards.contains { $0.network == record.spec.name }
             }
             guard record.wanted || !here.isEmpty else { return nil }
-            var wish = NetworkWish(name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu)
+            var wish = NetworkWish(
+                name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu)
             for machine in here {
                 for card in machine.cards where card.network == record.spec.name {
                     guard let address = card.address else { continue }

@@ -32,7 +32,8 @@ struct NetworkRecord: Sendable {
 
 extension Database {
     func fact(_ name: String) throws -> String {
-        guard let value = try String.fetchOne(self, sql: "SELECT value FROM facts WHERE name = ?", arguments: [name]) else {
+        guard let value = try String.fetchOne(self, sql: "SELECT value FROM facts WHERE name = ?", arguments: [name])
+        else {
             throw UrsaError(.bug, "the store lacks the fact \(name)")
         }
         return value
@@ -116,7 +117,8 @@ extension Database {
                 arguments: [Int(port.hostPort), port.transport.rawValue, address, address])
             if let holder {
                 throw UrsaError(
-                    .conflict, "port \(port.hostPort)/\(port.transport.rawValue) of the host is published by machine \(holder) already",
+                    .conflict,
+                    "port \(port.hostPort)/\(port.transport.rawValue) of the host is published by machine \(holder) already",
                     place: "machine \(name)", remedy: "publish another port, or `ursa rm \(holder)`")
             }
             try execute(
@@ -171,7 +173,9 @@ extension Database {
         var result: Set<String> = []
         for row in try Row.fetchAll(self, sql: "SELECT * FROM claims") where row["boot"] == boot {
             let start: Int64 = row["start_time"]
-            if ProcessIdentity(pid: row["pid"], startTime: UInt64(bitPattern: start)).isAlive { result.insert(row["machine"]) }
+            if ProcessIdentity(pid: row["pid"], startTime: UInt64(bitPattern: start)).isAlive {
+                result.insert(row["machine"])
+            }
         }
         return result
     }
@@ -192,7 +196,9 @@ extension Database {
 
     /// Gives a network up: deleted when no machine is on it, else left without a project.
     func release(network name: String) throws {
-        let isUsed = try Bool.fetchOne(self, sql: "SELECT EXISTS (SELECT 1 FROM cards WHERE network = ?)", arguments: [name]) ?? false
+        let isUsed =
+            try Bool.fetchOne(self, sql: "SELECT EXISTS (SELECT 1 FROM cards WHERE network = ?)", arguments: [name])
+            ?? false
         if isUsed {
             try execute(sql: "UPDATE networks SET project = NULL, wanted = 0 WHERE name = ?", arguments: [name])
         } else {

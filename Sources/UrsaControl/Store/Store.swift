@@ -1,6 +1,6 @@
 import Foundation
-import Glibc
 import GRDB
+import Glibc
 public import UrsaBase
 
 /// The database: what is wanted and what has been given out. It never says what runs; the kernel does.
@@ -92,7 +92,9 @@ public struct Store: Sendable {
 
     private static func translate(_ error: any Error, _ action: String, _ path: String) -> UrsaError {
         if let error = error as? UrsaError { return error }
-        guard let error = error as? DatabaseError else { return UrsaError(.io, "can't \(action): \(error)", place: path) }
+        guard let error = error as? DatabaseError else {
+            return UrsaError(.io, "can't \(action): \(error)", place: path)
+        }
         let words = error.message ?? "\(error.resultCode)"
         // SQLite says "I/O error" when its shared-memory file finds no room.
         let isFull = error.resultCode == .SQLITE_FULL || (error.resultCode == .SQLITE_IOERR && hasNoRoom(path))

@@ -148,7 +148,8 @@ func labWish(ports: [PublishedPort] = [], machines: [String] = ["web", "db"]) th
         let mac = MACAddress(0x5254_0000_0001 + UInt64(index))
         wish.members.append(
             Member(
-                machine: name, mac: mac, address: subnet[10 + UInt32(index)], address6: wish.subnet6?.slaacAddress(of: mac)))
+                machine: name, mac: mac, address: subnet[10 + UInt32(index)],
+                address6: wish.subnet6?.slaacAddress(of: mac)))
     }
     return wish
 }
