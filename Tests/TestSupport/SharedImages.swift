@@ -3,7 +3,14 @@ import UrsaBase
 
 /// The `tiny` image, built once for a whole test run and lent to each test's own home.
 public enum SharedImages {
-    private static let folder = Path.parent(Path.parent(Path.parent(#filePath))) + "/.build/test-home"
+    /// The folder is named after what builds the image, so that a change of the builder builds it anew.
+    private static let folder = root + "/.build/test-home-" + digest
+    private static let root = Path.parent(Path.parent(Path.parent(#filePath)))
+    private static let digest: String = {
+        let sources = root + "/Sources/UrsaImages/Tiny"
+        let bytes = File.list(sources).flatMap { (try? File.read(sources + "/" + $0)) ?? [] }
+        return String(hexadecimal(SHA256.digest(bytes)).prefix(12))
+    }()
 
     private static let built = Locked<Result<Void, UrsaError>?>(nil)
 

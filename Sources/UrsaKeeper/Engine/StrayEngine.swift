@@ -14,7 +14,22 @@ enum StrayEngine {
     ///   searched.
     /// - Throws: `.conflict` when somebody listens who can't be found or does not end.
     static func end(folder: String, socket: String) throws(UrsaError) {
-        guard (try? UnixSocket.connect(folder + "/" + socket)) != nil else { return }
+        let deadline = Deadline.after(seconds: 5)
+        // A process between fork and exec listens already but shows its parent's environment, and one that was killed
+        // holds its sockets until the kernel has taken it apart: look again for a while.
+        while (try? UnixSocket.connect(folder + "/" + socket)) != nil {
+            killMarked(folder)
+            guard deadline.isPast else {
+                pause(milliseconds: 10)
+                continue
+            }
+            throw UrsaError(
+                .conflict, "an engine of this machine runs that its status does not name", place: folder,
+                remedy: "end the process that listens at \(folder)/\(socket)")
+        }
+    }
+
+    private static func killMarked(_ folder: String) {
         let wanted = Array(mark(folder).utf8)
         for name in File.list("/proc") {
             guard let pid = Int32(name), let identity = ProcessIdentity(running: pid),
@@ -23,11 +38,6 @@ enum StrayEngine {
             else { continue }
             identity.signal(SIGKILL)
             _ = identity.waitForEnd(until: .after(seconds: 10))
-        }
-        if (try? UnixSocket.connect(folder + "/" + socket)) != nil {
-            throw UrsaError(
-                .conflict, "an engine of this machine runs that its status does not name", place: folder,
-                remedy: "end the process that listens at \(folder)/\(socket)")
         }
     }
 }
