@@ -22,6 +22,27 @@ struct AllocatorTests {
         #expect(network.subnet == IPv4Network("198.18.77.0/29"))
     }
 
+    @Test("a network that nobody keeps up belongs to whom asks for it; one that is kept up stays with its project")
+    func takeover() throws {
+        let test = try TestHome()
+        let store = try test.store()
+        let always = NetworkSpec(name: "lab", subnet: IPv4Network("198.18.77.0/24"), start: .always)
+        func asked(by project: String) throws -> NetworkRecord {
+            try store.write {
+                try Allocator(db: $0, home: test.home, host: nil).network(always, project: project)
+            }
+        }
+        #expect(try asked(by: "/a").project == "/a")
+        #expect(try asked(by: "/b").project == "/a", "a keeps it up")
+        try store.write { db in
+            var record = try #require(try db.networks().first)
+            record.wanted = false
+            try db.save(record)
+        }
+        let taken = try asked(by: "/b")
+        #expect(taken.project == "/b" && taken.wanted)
+    }
+
     @Test("in larger subnets machines start at .10, and the lower ones come last")
     func room() throws {
         let test = try TestHome()

@@ -31,15 +31,18 @@ struct Allocator {
             try db.save(record)
             return record
         }
+        let cards = try db.machines().filter { machine in machine.cards.contains { $0.network == spec.name } }
         if record.spec == spec {
             // Networks given up by `down` come back with the subnets they had.
+            // A network that its project neither keeps up nor has machines on goes to the one that asks for it, so that
+            // there is always a `down` that takes it away.
+            let isKept = record.wanted || cards.contains { $0.project == record.project }
+            if record.project == nil || !isKept { record.project = project ?? record.project }
             record.wanted = record.wanted || wanted
-            if record.project == nil { record.project = project }
             try giveSubnets(&record, all)
             try db.save(record)
             return record
         }
-        let cards = try db.machines().filter { machine in machine.cards.contains { $0.network == spec.name } }
         if let other = cards.first(where: { $0.project != project }) {
             throw UrsaError(
                 .conflict, "network \(spec.name) exists with other settings and machine \(other.name) is on it",
