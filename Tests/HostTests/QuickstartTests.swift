@@ -14,6 +14,20 @@ struct QuickstartTests {
           db:  { image: tiny, memory: 128M, networks: [{ lab: { address: 10.77.0.20 } }] }
         """
 
+    private let examples = Path.parent(Path.parent(Path.parent(#filePath))) + "/examples"
+
+    @Test func everyExampleIsAGoodSpec() throws {
+        let folders = File.list(examples).filter { File.isDirectory(examples + "/" + $0) }
+        let files = folders.flatMap { folder in
+            File.list(examples + "/" + folder).filter { $0.hasSuffix(".yaml") }.map { "\(examples)/\(folder)/\($0)" }
+        }
+        #expect(files.count >= 2)
+        for file in files {
+            let result = try Program(Products.ursa, ["config", "-f", file]).run(seconds: 60)
+            #expect(result.end.isSuccess, "\(file): \(result.errors)")
+        }
+    }
+
     private func host() throws -> PrivateHost {
         let host = try PrivateHost()
         try SharedImages.lend(to: host.home)
@@ -61,7 +75,8 @@ struct QuickstartTests {
 
     @Test func addressesStayForAMachinesLife() throws {
         let host = try host()
-        let file = host.folder + "/ursa.yaml"
+        // The README's own example.
+        let file = examples + "/quickstart/ursa.yaml"
         func cards() throws -> [String: String] {
             let list = try JSON.parse(try host.ursaOK("ps", "-a", "--json"))
             let machines = list.array ?? list["machines"]?.array ?? []
