@@ -43,6 +43,9 @@ public struct HostNetworks: Sendable {
     public func converge(
         _ wish: [NetworkWish], report: (any Step) -> Void = { _ in }
     ) throws(UrsaError) -> [any Step] {
+        // A writer of the names file that was killed half way leaves its new copy beside it, whether or not anything is
+        // to be written now.
+        HostsFile.removeUnfinished(of: home)
         let steps = plan(wish, try observe())
         try apply(steps, report: report)
         return steps

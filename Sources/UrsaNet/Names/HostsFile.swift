@@ -107,9 +107,13 @@ enum HostsFile {
         for name in File.list(folder) where name.hasPrefix(prefix) {
             let numbers = name.dropFirst(prefix.utf8.count).split(separator: "-", omittingEmptySubsequences: false)
             guard numbers.count == 2, let pid = pid_t(numbers[0]), pid > 0, pid_t(numbers[1]) != nil else { continue }
-            if kill(pid, 0) != 0, errno == ESRCH { unlink(folder + "/" + name) }
+            // A killed process that nobody has reaped yet is as dead.
+            if ProcessIdentity(running: pid) == nil { unlink(folder + "/" + name) }
         }
     }
+
+    /// The same for a home's hosts file.
+    static func removeUnfinished(of home: HomeMark) { removeUnfinished(realPath(home.hostsFile)) }
 
     private static func realPath(_ path: String) -> String {
         guard let resolved = realpath(path, nil) else { return path }
