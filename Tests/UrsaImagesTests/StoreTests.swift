@@ -111,7 +111,7 @@ struct StoreTests {
 
     @Test(
         "a killed build leaves nothing but a partial folder, which the next build sweeps",
-        .enabled(if: TinyTests.canBuild, "needs apt and lz4"), arguments: ["unpacking the kernel", "packing"])
+        .serialized, .enabled(if: TinyTests.canBuild, "needs apt and lz4"), arguments: ["unpacking the kernel", "packing"])
     func killed(moment: String) async throws {
         // Packages come from the shared store, so only the image itself is built here.
         let path = try SharedStore.folder()
@@ -129,7 +129,9 @@ struct StoreTests {
         #expect(File.list(path).contains { $0.hasPrefix(".partial-") })
         let image = try store.ensure(name)
         #expect(try store.find(name) == image)
-        #expect(File.list(path).allSatisfy { !$0.hasPrefix(".partial-") })
+        // Other tests of this process may be at work in the shared store; the killed one was a process of its own.
+        let left = File.list(path).filter { $0.hasPrefix(".partial-") && !$0.hasPrefix(".partial-\(getpid())-") }
+        #expect(left.isEmpty)
         try store.remove(name)
     }
 
