@@ -111,7 +111,8 @@ struct StoreTests {
 
     @Test(
         "a killed build leaves nothing but a partial folder, which the next build sweeps",
-        .serialized, .enabled(if: TinyTests.canBuild, "needs apt and lz4"), arguments: ["unpacking the kernel", "packing"])
+        .serialized, .enabled(if: TinyTests.canBuild, "needs apt and lz4"),
+        arguments: ["unpacking the kernel", "packing"])
     func killed(moment: String) async throws {
         // Packages come from the shared store, so only the image itself is built here.
         let path = try SharedStore.folder()
