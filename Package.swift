@@ -20,6 +20,7 @@ let package = Package(
         .library(name: "UrsaNet", targets: ["UrsaNet"]),
         .library(name: "UrsaQMP", targets: ["UrsaQMP"]),
         .library(name: "UrsaKeeper", targets: ["UrsaKeeper"]),
+        .library(name: "UrsaDisk", targets: ["UrsaDisk"]),
         .library(name: "UrsaImages", targets: ["UrsaImages"]),
     ],
     dependencies: [
@@ -36,6 +37,8 @@ let package = Package(
         .target(name: "UrsaKVM", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
         .target(name: "UrsaDoctor", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .target(name: "UrsaNet", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
+        .systemLibrary(name: "CCompression"),
+        .target(name: "UrsaDisk", dependencies: ["UrsaBase", "CLinux", "CCompression"], swiftSettings: strict),
 
         // What a person may say, and the parts that act on it.
         .target(
@@ -44,7 +47,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
-        .target(name: "UrsaImages", dependencies: ["UrsaModel", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .target(name: "UrsaImages", dependencies: ["UrsaModel", "UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
 
         // Decides.
         .target(
@@ -60,8 +63,8 @@ let package = Package(
         .executableTarget(
             name: "ursa",
             dependencies: [
-                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaQEMU", "UrsaKeeper", "UrsaDoctor", "UrsaBase",
-                "CLinux",
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaQEMU", "UrsaKeeper", "UrsaDoctor",
+                "UrsaBase", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -79,6 +82,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaDiskTests", dependencies: ["UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
