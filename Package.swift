@@ -47,7 +47,8 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
-        .target(name: "UrsaImages", dependencies: ["UrsaModel", "UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .target(
+            name: "UrsaImages", dependencies: ["UrsaModel", "UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
 
         // Decides.
         .target(

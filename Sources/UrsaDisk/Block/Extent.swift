@@ -1,5 +1,6 @@
 /// A run of bytes of a disk that are all of one kind.
 public struct Extent: Sendable, Equatable {
+    /// What a run reads as, and who says so.
     public enum Kind: Sendable, Equatable {
         /// Bytes stored in this image.
         case data
@@ -9,13 +10,16 @@ public struct Extent: Sendable, Equatable {
         case unallocated
     }
 
+    /// What the bytes are.
     public var kind: Kind
     /// Length in bytes, at least 1.
     public var length: UInt64
     /// Where the bytes lie as they are in the image's (data) file; nil when there are none or they are compressed.
     public var fileOffset: UInt64?
+    /// Whether the bytes are stored compressed.
     public var isCompressed: Bool
 
+    /// A run of `length` bytes.
     public init(kind: Kind, length: UInt64, fileOffset: UInt64? = nil, isCompressed: Bool = false) {
         self.kind = kind
         self.length = length
