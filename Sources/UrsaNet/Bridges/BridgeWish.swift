@@ -1,4 +1,4 @@
-public import UrsaBase
+import UrsaBase
 
 /// A network of the model `bridged`: guests are on the LAN itself. A bridge in the host's own namespace has the LAN's
 /// interface as a port, and the host's addresses and routes move to the bridge for as long.
@@ -23,4 +23,12 @@ public struct BridgeWish: Sendable, Hashable {
         self.mtu = mtu
         self.members = members
     }
+
+    /// The network's DNS domain.
+    public var domain: String { "\(name).ursa.internal" }
+}
+
+extension Member {
+    /// Whether its IPv4 address is known: on a bridge to a LAN the LAN gives the addresses out.
+    var hasAddress: Bool { address.value != 0 }
 }
