@@ -40,19 +40,19 @@ struct RoutingRule: Sendable, Hashable {
         guard reply.type == Int(RTM_NEWRULE) || reply.type == Int(RTM_DELRULE) else { return nil }
         let attributes = reply.attributes(after: 12)
         func number(_ type: Int) -> UInt32? { attributes[type]?.number(at: 0, as: UInt32.self) }
-        guard attributes[Int(FRA_PROTOCOL.rawValue)]?.first == RoutingRule.owner else { return nil }
+        guard attributes[Int(FRA_PROTOCOL)]?.first == RoutingRule.owner else { return nil }
         let family = Int32(reply.payload.number(at: 0, as: UInt8.self))
         guard family == AF_INET || family == AF_INET6 else { return nil }
         isIPv6 = family == AF_INET6
-        priority = number(Int(FRA_PRIORITY.rawValue)) ?? 0
-        table = number(Int(FRA_TABLE.rawValue)) ?? UInt32(reply.payload.number(at: 4, as: UInt8.self))
-        mark = number(Int(FRA_FWMARK.rawValue))
-        mask = mark == nil ? nil : number(Int(FRA_FWMASK.rawValue))
-        source = attributes[Int(FRA_SRC.rawValue)].flatMap { IPAddress(wire: $0) }.map {
+        priority = number(Int(FRA_PRIORITY)) ?? 0
+        table = number(Int(FRA_TABLE)) ?? UInt32(reply.payload.number(at: 4, as: UInt8.self))
+        mark = number(Int(FRA_FWMARK))
+        mask = mark == nil ? nil : number(Int(FRA_FWMASK))
+        source = attributes[Int(FRA_SRC)].flatMap { IPAddress(wire: $0) }.map {
             AddressPrefix(address: $0, prefix: Int(reply.payload.number(at: 2, as: UInt8.self)))
         }
         // The kernel writes -1 for "none".
-        ignoredPrefix = number(Int(FRA_SUPPRESS_PREFIXLEN.rawValue)).flatMap { $0 == UInt32.max ? nil : $0 }
+        ignoredPrefix = number(Int(FRA_SUPPRESS_PREFIXLEN)).flatMap { $0 == UInt32.max ? nil : $0 }
     }
 
     /// The rule in words: `rule 10001: mark 0x00010000 → table 5001`.
@@ -71,13 +71,13 @@ struct RoutingRule: Sendable, Hashable {
         header.src_len = UInt8(truncatingIfNeeded: source?.prefix ?? 0)
         header.action = UInt8(FR_ACT_TO_TBL)
         request.put(fixed: header)
-        request.attribute(Int(FRA_PRIORITY.rawValue), priority)
-        request.attribute(Int(FRA_TABLE.rawValue), table)
-        request.attribute(Int(FRA_PROTOCOL.rawValue), RoutingRule.owner)
-        if let source { request.attribute(Int(FRA_SRC.rawValue), source.address.wire) }
-        if let mark { request.attribute(Int(FRA_FWMARK.rawValue), mark) }
-        if let mask { request.attribute(Int(FRA_FWMASK.rawValue), mask) }
-        if let ignoredPrefix { request.attribute(Int(FRA_SUPPRESS_PREFIXLEN.rawValue), ignoredPrefix) }
+        request.attribute(Int(FRA_PRIORITY), priority)
+        request.attribute(Int(FRA_TABLE), table)
+        request.attribute(Int(FRA_PROTOCOL), RoutingRule.owner)
+        if let source { request.attribute(Int(FRA_SRC), source.address.wire) }
+        if let mark { request.attribute(Int(FRA_FWMARK), mark) }
+        if let mask { request.attribute(Int(FRA_FWMASK), mask) }
+        if let ignoredPrefix { request.attribute(Int(FRA_SUPPRESS_PREFIXLEN), ignoredPrefix) }
         return request
     }
 

@@ -63,7 +63,9 @@ extension UplinkFound {
             guard let router, let mac = seen.neighbours[.init(link: interface.index, address: router)] else { continue }
             if !macs.contains(mac) { macs.append(mac) }
         }
-        if gateway == nil, gateway6 == nil { problem = "the interface \(link) has no default route to take a gateway from" }
+        if gateway == nil, gateway6 == nil {
+            problem = "the interface \(link) has no default route to take a gateway from"
+        }
     }
 }
 
