@@ -25,7 +25,7 @@ enum Wishes {
             }
             guard record.wanted || !here.isEmpty else { return nil }
             var wish = NetworkWish(
-                name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu)
+                name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu ?? 1500)
             for machine in here {
                 for card in machine.cards where card.network == record.spec.name {
                     guard let address = card.address else { continue }
