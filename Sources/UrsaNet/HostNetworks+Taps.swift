@@ -12,22 +12,20 @@ extension HostNetworks {
     ///   - name: 1–15 bytes, the link's name, unique on the network (on the host for networks with a bridge there).
     ///   - isIsolated: whether the port is kept from other isolated ones.
     ///   - bridge: an existing bridge of the host that the network joins; nil for networks that Ursa makes.
-    /// - Returns: the tap, and the largest frame payload that the bridge takes.
     /// - Throws: `.notFound` when the network is not up, `.conflict` when the name is taken.
     public func openTap(
         network: String, name: String, isIsolated: Bool = false, bridge: String? = nil
-    ) throws(UrsaError) -> Tap {
+    ) throws(UrsaError) -> OwnedFD {
         guard NetworkWish.isLink(name), name != BridgeName.bridge, name != BridgeName.stem, name != "lo" else {
             throw UrsaError(.usage, "\(name) can't be the name of a tap")
         }
         let place = TapPlace(home: home, network: network, tap: name, isIsolated: isIsolated)
         let namespace = home.namespace(network)
         if bridge == nil, namespace.exists {
-            let (raw, mtu) = try namespace.run { () throws(UrsaError) -> (Int32, UInt32) in
-                let tap = try place.open(on: BridgeName.bridge, alias: place.home.alias(network))
-                return (tap.fd.release(), tap.mtu)
+            let raw = try namespace.run { () throws(UrsaError) -> Int32 in
+                try place.open(on: BridgeName.bridge, alias: place.home.alias(network)).release()
             }
-            return Tap(fd: OwnedFD(raw), mtu: mtu)
+            return OwnedFD(raw)
         }
         if let bridge { return try place.open(on: bridge, alias: home.bridgedAlias(network)) }
         let own = home.bridgeName(network)
@@ -37,14 +35,21 @@ extension HostNetworks {
         }
         throw UrsaError(.notFound, "the network \(network) is not up", remedy: "run `ursa up`")
     }
-}
 
-/// An open tap.
-public struct Tap: ~Copyable {
-    /// The device: one read or write is one frame.
-    public var fd: OwnedFD
-    /// Largest frame payload of its bridge in bytes.
-    public let mtu: UInt32
+    /// Largest frame payload in bytes that a tap of the network takes, as `openTap` has set it; nil when there is none.
+    public func mtu(ofTap name: String, network: String) -> Int? {
+        let home = home
+        let look: @Sendable () throws(UrsaError) -> Int? = { () throws(UrsaError) in
+            try NetlinkSocket().link(name).flatMap { link in
+                let isOurs =
+                    home.network(alias: link.alias) == network || home.bridgedNetwork(alias: link.alias) == network
+                return isOurs ? Int(link.mtu) : nil
+            }
+        }
+        let namespace = home.namespace(network)
+        let found = namespace.exists ? try? namespace.run(look) : try? look()
+        return found ?? nil
+    }
 }
 
 private struct TapPlace: Sendable {
@@ -54,7 +59,7 @@ private struct TapPlace: Sendable {
     let isIsolated: Bool
 
     /// Opens the tap in the calling thread's namespace.
-    func open(on bridgeName: String, alias: String) throws(UrsaError) -> Tap {
+    func open(on bridgeName: String, alias: String) throws(UrsaError) -> OwnedFD {
         let socket = try NetlinkSocket()
         guard let bridge = try socket.link(bridgeName) else {
             throw UrsaError(.notFound, "the network \(network) has lost its bridge", remedy: "run `ursa up`")
@@ -79,6 +84,6 @@ private struct TapPlace: Sendable {
         ]
         if isIsolated { requests.append(PortRequest.isolate(made.index, true, name: tap)) }
         try socket.transact(requests)
-        return Tap(fd: fd, mtu: bridge.mtu)
+        return fd
     }
 }

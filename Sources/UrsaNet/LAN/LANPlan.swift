@@ -9,7 +9,7 @@ extension NetworkPlan {
             guard let interface = wish.publishedOn else { continue }
             let link = self.wish.addressedLink(interface, home)
             guard seen.lans.interfaces[link] != nil || link != interface else { continue }
-            for address in wish.guestAddresses { result[LANEntry(link: link, address: address)] = wish.name }
+            for address in wish.addressesOnLAN { result[LANEntry(link: link, address: address)] = wish.name }
         }
         return result
     }

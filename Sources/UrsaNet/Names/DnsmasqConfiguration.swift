@@ -61,7 +61,7 @@ struct DnsmasqConfiguration: Sendable, Hashable {
         if let subnet6 = wish.subnet6, let gateway6 = wish.gateway6 {
             // Where only single addresses are behind the bridge, no neighbour is to be looked for on the link.
             let onLink = wish.bridgeHasNoSubnet ? ",off-link" : ""
-            let lifetime = surroundings.hasIPv6Default && wish.hasWayOut || wish.bridgeHasNoSubnet ? 1800 : 0
+            let lifetime = wish.leadsOutByIPv6(surroundings) ? 1800 : 0
             lines += [
                 "enable-ra", "quiet-ra", "dhcp-range=\(subnet6.address),static,slaac\(onLink),64,12h",
                 "dhcp-option=option6:dns-server,[\(gateway6)]", "dhcp-option=option6:domain-search,\(wish.domain)",
@@ -90,6 +90,21 @@ enum BridgeName {
 
 extension NetworkWish {
     fileprivate var hostRecord: String { [hostEnd.description, hostEnd6?.description].joined }
+}
+
+extension NetworkWish {
+    /// Whether the router leads to the outside by IPv6: private addresses do so only where they are translated.
+    fileprivate func leadsOutByIPv6(_ surroundings: DnsmasqConfiguration.Surroundings) -> Bool {
+        switch model {
+        case .isolated: return false
+        // The rest of the LAN is behind it, whatever is behind that.
+        case .lan: return true
+        case .nat: return surroundings.hasIPv6Default
+        case .routed:
+            let isPrivate = subnet6.map { $0.address.high >> 57 == 0xfc >> 1 } ?? true
+            return surroundings.hasIPv6Default && !isPrivate
+        }
+    }
 }
 
 extension [String?] {

@@ -39,11 +39,15 @@ struct DnsmasqProcess: Sendable {
         try RunFile.replace(main, text: configuration.main)
         try File.remove(folder + "/log")
         var program = Program("dnsmasq", [argument])
-        let fd = try namespace?.open()
+        var place: SharedFD?
         if let namespace {
-            guard let fd else { throw UrsaError(.notFound, "there is no network namespace \(namespace.name)") }
-            program.networkNamespace = fd.raw
+            guard let fd = try namespace.open() else {
+                throw UrsaError(.notFound, "there is no network namespace \(namespace.name)")
+            }
+            place = SharedFD(fd)
+            program.networkNamespace = place?.raw
         }
+        defer { withExtendedLifetime(place) {} }
         program.newSession = true
         // Guests can make it log as much as they like: its file ends here.
         program.fileSizeLimit = 8 << 20

@@ -64,7 +64,7 @@ extension NetworkWish {
     /// Routes of the host over the stem: the guests' subnet.
     var hostRoutes: [(AddressPrefix, IPAddress?)] {
         // Of a LAN each guest has a route of its own.
-        if model == .lan { return [] }
+        if model == .lan { return [(AddressPrefix(.v4(gateway)), nil)] }
         var result: [(AddressPrefix, IPAddress?)] = [
             (AddressPrefix(address: .v4(subnet.address), prefix: subnet.prefix), .v4(gateway))
         ]
@@ -99,6 +99,13 @@ extension NetworkWish {
 
     /// Guests with routes of their own, because their subnet is elsewhere.
     var routedGuests: [IPAddress] { model == .lan ? guestAddresses : [] }
+
+    /// Addresses that the host answers for on the LAN where the network is published: the name server asks from its own
+    /// one, unless that is known on this host only.
+    var addressesOnLAN: [IPAddress] {
+        guard model == .routed else { return guestAddresses }
+        return guestAddresses + [.v4(gateway)] + (gateway6.map { [.v6($0)] } ?? [])
+    }
 
     /// All addresses of the machines.
     var guestAddresses: [IPAddress] {

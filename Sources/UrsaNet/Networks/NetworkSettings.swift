@@ -49,25 +49,32 @@ enum NamespaceSettings {
 
     // Where there is nothing to forward to, guests whose ports are isolated don't reach each other by way of the
     // router either. (dnsmasq's router advertisements want the kernel's switch for IPv6.)
-    private static let standing: [Setting] = [
-        Setting(name: "ipv4/ip_forward", value: "0")
+    private static let standing = [
+        isStanding, Setting(name: "ipv6/conf/all/forwarding", value: "0", optional: true),
     ]
+
+    /// What tells a namespace from which nothing leads out.
+    static let isStanding = Setting(name: "ipv4/ip_forward", value: "0")
 }
 
 /// Settings of the bridge inside its namespace. (The kernel has no `neigh/default` outside the first namespace.)
 enum BridgeSettings {
     /// Those of a network.
     static func of(_ wish: NetworkWish) -> [Setting] {
-        common + [Setting(name: proxyARP, value: wish.model == .lan ? "1" : "0")]
+        common + [wish.model == .lan ? answersForAll : answersForSome]
     }
 
     /// Those of any network, to look for.
-    static let all = common + [Setting(name: proxyARP, value: "0"), Setting(name: proxyARP, value: "1")]
+    static let all = common + [answersForAll, answersForSome]
 
-    // To guests on a LAN's subnet the rest of the LAN is behind the bridge's own address.
+    /// To guests on a LAN's subnet the rest of the LAN is behind the bridge's own Ethernet address.
+    static let answersForAll = Setting(name: proxyARP, value: "1")
+    private static let answersForSome = Setting(name: proxyARP, value: "0")
     private static let proxyARP = "ipv4/conf/\(BridgeName.bridge)/proxy_arp"
 
     private static let common: [Setting] = [
+        // A guest's router advertisements are no business of the namespace, forwarding or not.
+        Setting(name: "ipv6/conf/\(BridgeName.bridge)/accept_ra", value: "0", optional: true),
         // Answers for others come at once, not after up to 0.8 s.
         Setting(name: "ipv4/neigh/\(BridgeName.bridge)/proxy_delay", value: "0"),
         Setting(name: "ipv6/neigh/\(BridgeName.bridge)/proxy_delay", value: "0", optional: true),

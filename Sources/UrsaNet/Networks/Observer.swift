@@ -30,6 +30,7 @@ struct Observer: Sendable {
         }
         result.lans = LANSeen(home, links, addresses, routes, try socket.published())
         result.bridges = BridgesSeen(home, links, addresses)
+        result.routing = try RoutingSeen.look(home, socket, links, addresses, routes)
         for name in names(links) {
             var seen = NetworkSeen()
             noteHostBridge(name, &seen, links, addresses)
@@ -41,8 +42,8 @@ struct Observer: Sendable {
             noteStem(name, &seen, links, addresses, routes)
             result.networks[name] = seen
         }
-        let survivors = result.networks.compactMapValues(\.dnsmasq)
-        for (name, inside) in try insides(result.networks.keys.sorted(), survivors) {
+        let apart = result.networks.filter { !$0.value.isOnHost }
+        for (name, inside) in try insides(apart.keys.sorted(), apart.compactMapValues(\.dnsmasq)) {
             result.networks[name]?.merge(inside)
         }
         return result
@@ -76,7 +77,8 @@ struct Observer: Sendable {
             seen.add(.stem, FactText.address(stem, AddressPrefix(address: address.address, prefix: address.prefix)))
         }
         for route in routes where route.link == link.index && route.table == 254 {
-            seen.add(route.isGuestRoute ? .guests : .stem, FactText.route(route.destination, route.gateway, stem))
+            let part: Part = route.isGuestRoute && route.gateway != nil ? .guests : .stem
+            seen.add(part, FactText.route(route.destination, route.gateway, stem))
         }
         for setting in StemSettings.all(stem) { if let fact = setting.holding { seen.add(.stem, fact) } }
     }

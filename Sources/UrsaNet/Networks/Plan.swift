@@ -3,7 +3,7 @@ import UrsaBase
 /// From what should be and what is to the steps between; a pure function.
 struct NetworkPlan {
     let home: HomeMark
-    let wish: HostWish
+    private(set) var wish: HostWish
     let wishes: [NetworkWish]
     let seen: NetObservation
 
@@ -17,17 +17,20 @@ struct NetworkPlan {
         }
         self.home = home
         self.wish = wish
+        self.wish.uplinks = wish.uplinks.found(seen.routing)
         wishes = wish.networks
         self.seen = seen
     }
 
     var steps: [any NetStep] {
-        if let error = UrsaError.all(NetworkWish.problems(wishes) + BridgeWish.problems(wish)) {
-            return [Refusal(error: error)]
-        }
-        var steps = settingSteps + removalSteps
-        steps += bridgeSteps
+        let problems =
+            NetworkWish.problems(wishes) + BridgeWish.problems(wish) + UplinkWish.problems(wish.uplinks, wishes)
+        if let error = UrsaError.all(problems) { return [Refusal(error: error)] }
+        let uplinks = UplinkPlan(home: home, uplinks: wish.uplinks, seen: seen.routing, hasIPv6: seen.hasIPv6)
+        var steps = settingSteps + removalSteps + bridgeSteps
+        steps += uplinks.before
         if let step = tableStep { steps.append(step) }
+        steps += uplinks.after(seen.journal)
         for wish in wishes { steps += networkSteps(wish) }
         steps += lanSteps
         if let step = hostsStep { steps.append(step) }
@@ -146,7 +149,7 @@ struct NetworkPlan {
     }
 
     private var tableStep: (any NetStep)? {
-        guard !wishes.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
+        guard !wish.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
         let ruleset = Ruleset(home, wish)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }

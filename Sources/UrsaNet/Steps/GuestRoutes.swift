@@ -14,9 +14,12 @@ struct GuestRoutes: NetStep {
     var line: String {
         let sign = strange.isEmpty ? "+" : missing.isEmpty ? "-" : "~"
         // Each route is there twice.
-        let shown = wish.guestAddresses.filter { address in missing.contains { $0.hasPrefix("\(AddressPrefix(address)) ") } }
+        let shown = wish.guestAddresses.filter { address in
+            missing.contains { $0.hasPrefix("\(AddressPrefix(address)) ") }
+        }
         let gone = Set(strange.compactMap { $0.split(separator: " ").first.map(String.init) }).sorted()
-        let words = (shown.isEmpty ? [] : ["to " + shown.map(\.description).joined(separator: ", ")])
+        let words =
+            (shown.isEmpty ? [] : ["to " + shown.map(\.description).joined(separator: ", ")])
             + (gone.isEmpty ? [] : ["not to " + gone.joined(separator: ", ")])
         return "\(sign) routes of \(wish.name) \(words.joined(separator: "; "))"
     }
@@ -42,7 +45,11 @@ struct GuestRoutes: NetStep {
         }
         let wanted = Set(wish.routedGuests.map { AddressPrefix($0) })
         let routes = try socket.routes(AF_INET) + socket.routes(AF_INET6)
-        var requests = routes.filter { $0.isGuestRoute && $0.link == link.index && !wanted.contains($0.destination) }
+        // The stem has a route of its own to the namespace: that one has no gateway.
+        let guests = routes.filter {
+            $0.isGuestRoute && $0.link == link.index && ($0.gateway != nil || name == BridgeName.bridge)
+        }
+        var requests = guests.filter { !wanted.contains($0.destination) }
             .map { RouteRequest.deleteRoute($0.destination, link: link.index) }
         for guest in wish.routedGuests {
             let from: IPAddress? = guest.isIPv6 ? source6.map { .v6($0) } : source.map { .v4($0) }
