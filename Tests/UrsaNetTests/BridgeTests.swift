@@ -20,7 +20,7 @@ struct BridgeTests {
         try host.ip("route add 203.0.113.128/25 dev eth0 scope link table 77")
         try host.ip("route add default via 192.0.2.9 table 77")
         try host.ip("route add 2001:db8:9::/48 via fe80::9 dev eth0 metric 77")
-        try host.ip("route add default via 2001:db8::77 metric 2000")
+        try host.ip("route add default via 2001:db8::9 metric 2000")
         try host.ip("rule add from 192.0.2.3 lookup 77")
         // The kernel's own link-local address comes after a second of waiting for a duplicate.
         try #require(try host.wait(for: "scope link", "ip -6 addr show dev eth0 -tentative"))
@@ -37,7 +37,7 @@ struct BridgeTests {
         }
         for family in ["-4", "-6"] {
             for line in try host.ip("\(family) route show table all").split(separator: "\n")
-            where line.contains("dev \(link) ") || line.hasSuffix("dev \(link)") {
+            where !line.hasPrefix("multicast") && "\(line) ".contains("dev \(link) ") {
                 var words = line.split(separator: " ").map(String.init)
                 if let place = words.firstIndex(of: "expires") { words.removeSubrange(place..<(place + 2)) }
                 lines.append(words.joined(separator: " "))
@@ -65,11 +65,13 @@ struct BridgeTests {
             let steps = try host.networks.converge(Self.wish).map(\.line)
             #expect(steps.contains("+ bridge ursa-home over eth0, which keeps no addresses and routes of its own"))
             #expect(try Self.unnamed(Self.state(host, of: "ursa-home"), "ursa-home") == Self.unnamed(before, "eth0"))
-            #expect(try Self.state(host, of: "eth0") == [])
+            let left = try Self.state(host, of: "eth0")
+            #expect(left == [])
             #expect(try NetlinkSocket().link("ursa-home")?.mac == mac)
             #expect(host.networks.plan(Self.wish, try host.networks.observe()).map(\.line) == [])
             #expect(host.networks.health(["home"]) == [:])
-            #expect(try host.pings("192.0.2.9", from: nil) && host.pings("2001:db8::9", from: nil))
+            #expect(try host.pings("192.0.2.9", from: nil))
+            #expect(try host.pings("2001:db8::9", from: nil))
             #expect(try host.pings("192.0.2.2", from: "w"))
             // A guest on the LAN itself.
             try host.addGuest("g1", on: "home", mac: "52:54:00:00:00:01", hostBridge: "ursa-home")
@@ -77,7 +79,8 @@ struct BridgeTests {
             #expect(try host.pings("192.0.2.50", from: "w") && host.pings("192.0.2.50", from: nil))
             try host.ip("netns del g1")
             try host.networks.converge(HostWish())
-            #expect(try Self.state(host, of: "eth0") == before)
+            let after = try Self.state(host, of: "eth0")
+            #expect(after == before)
             #expect(try host.leftovers() == [])
             #expect(File.list(host.home.folder).isEmpty)
             #expect(try host.pings("192.0.2.9", from: nil) && host.pings("192.0.2.2", from: "w"))
@@ -128,7 +131,8 @@ struct BridgeTests {
             // Deleted, and then not wanted any more.
             try host.ip("link del ursa-home")
             try host.networks.converge(HostWish())
-            #expect(try Self.state(host, of: "eth0") == before)
+            let after = try Self.state(host, of: "eth0")
+            #expect(after == before)
             #expect(try host.leftovers() == [])
         }
     }
@@ -192,7 +196,7 @@ struct BridgeTests {
             try host.ip("link add br7 type bridge")
             try host.ip("link set br7 up")
             try host.ip("link set eth0 master br7")
-            let before = try host.ip("-d link show br7")
+            let before = try host.ip("-o link show br7")
             let wish = HostWish(bridges: [BridgeWish(name: "home", bridge: "br7")])
             #expect(try host.networks.converge(wish).allSatisfy { !$0.line.contains("br7") })
             guard File.exists("/dev/net/tun") else { return }
@@ -203,7 +207,7 @@ struct BridgeTests {
                 #expect(line.contains("master br7") && line.contains("isolated on"), "\(line)")
             }
             try host.networks.converge(HostWish())
-            #expect(try host.ip("-d link show br7") == before)
+            #expect(try host.ip("-o link show br7").replacing("NO-CARRIER,", with: "") == before.replacing("NO-CARRIER,", with: ""))
         }
     }
 }

@@ -142,8 +142,6 @@ struct ReturnInterface: NetStep {
     ) throws(UrsaError) {
         let settings = journal?.settings ?? []
         let isMine = port.master == nil || port.master == bridge?.index
-        // The kernel makes link-local addresses by itself again; they come without the wait for duplicates.
-        SettingsJournal.restore(settings.filter { !$0.name.hasSuffix("/accept_dad") })
         var requests: [NetlinkMessage] = []
         let detach = LinkRequest.set(
             .index(port.index), up: true, master: isMine ? 0 : nil, action: "give \(port.name) back")
@@ -165,7 +163,8 @@ struct ReturnInterface: NetStep {
         }
         if let bridge { requests.append(LinkRequest.delete(.index(bridge.index))) }
         try socket.transactWhole(requests)
-        // A link-local address that it did not have before: the kernel's own, of a moment ago.
+        // From here on the kernel makes link-local addresses by itself again; one that was not there before goes.
+        SettingsJournal.restore(settings.filter { !$0.name.hasSuffix("/accept_dad") })
         let keys = Set(wanted.addresses.compactMap(\.key))
         let strange = try LinkState(of: port.index, socket).addresses.filter {
             $0.isLinkLocal && $0.key.map { !keys.contains($0) } ?? false

@@ -72,7 +72,18 @@ struct LinkState: Sendable, Hashable {
             requests.append(route.over(new.index, insteadOf: old.index).addition(now: now))
         }
         // A subnet's first address last: its removal takes the others along.
-        return requests + addresses.reversed().map { $0.removal(from: old.index) }
+        requests += addresses.reversed().map { $0.removal(from: old.index) }
+        // The kernel leaves the route to a subnet for as long as an address there was to live.
+        let subnets = Set(addresses.compactMap(\.key).filter { $0.address.isIPv6 && $0.prefix < 128 }.map(\.subnet))
+        return requests + subnets.map { RouteRequest.deleteRoute($0, link: old.index) }
+    }
+}
+
+extension AddressPrefix {
+    /// The subnet alone, of an IPv6 address.
+    fileprivate var subnet: AddressPrefix {
+        guard case .v6(let address) = address else { return self }
+        return AddressPrefix(address: .v6(IPv6Network(address, prefix: prefix).address), prefix: prefix)
     }
 }
 
