@@ -15,11 +15,11 @@ struct Chain: Sendable, Hashable {
 }
 
 extension Chain {
-    /// The chain that a rule jumps or goes to.
-    static func target(of rule: String) -> String? {
-        let words = rule.split(separator: " ")
-        guard let verb = words.lastIndex(where: { $0 == "jump" || $0 == "goto" }), verb + 1 < words.endIndex
-        else { return nil }
-        return String(words[verb + 1])
+    /// The chains that a rule, or an element of a map, jumps or goes to.
+    static func targets(of rule: String) -> [String] {
+        let words = rule.split { $0 == " " || $0 == "," }
+        return words.indices.dropLast().compactMap { index in
+            words[index] == "jump" || words[index] == "goto" ? String(words[index + 1]) : nil
+        }
     }
 }
