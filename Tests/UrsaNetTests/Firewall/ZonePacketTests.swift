@@ -167,6 +167,7 @@ struct ZonePacketTests {
     @Test func `random firewalls decide about real packets as the model does`() throws {
         try PrivateHost.run { host in
             var zoneHost = try ZoneHost(host)
+            let routing = try host.networks.observe().routing
             let parts = [
                 ("192.0.2.40", "wired"), ("192.0.2.32/27", "wired"), ("2001:db8:1::40", "wired"),
                 ("198.51.100.0/24", "backup"), ("10.77.1.10", "lab"), ("fd77:1:2:3::/64", "prod"),
@@ -180,7 +181,7 @@ struct ZonePacketTests {
                     : [
                         UplinkWish(name: "wired", number: 1, interface: "eth0"),
                         UplinkWish(name: "backup", number: 2, interface: "eth1"),
-                    ]
+                    ].found(routing)
                 zoneHost.wish.firewall = .random(
                     &dice, zoneHost.wish.topology,
                     parts: try parts.map { prefix, behind in

@@ -73,7 +73,7 @@ private struct PortMaps {
         let guest6 = port.guestAddress6.map { "\($0) . \(port.guestPort)" }
         let uplink = port.uplink.flatMap { name in layout.uplinks.first { $0.wish.name == name } }
         // A port of an uplink is on the host's address there, when that is known.
-        let address = port.hostAddress ?? uplink.flatMap { $0.wish.address.map { .v4($0) } }
+        let address = port.hostAddress ?? uplink.flatMap { ($0.wish.address ?? $0.wish.found.address).map { .v4($0) } }
         if !port.sources.isEmpty { return restrict(port, transport, address, link: uplink?.link) }
         switch address {
         case .v4(let address): bound4.append("\(transport) . \(address) . \(port.hostPort) : \(guest4)")

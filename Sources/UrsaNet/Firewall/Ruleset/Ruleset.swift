@@ -28,6 +28,7 @@ struct Ruleset: Sendable, Hashable {
         let layout = FirewallLayout(home, wish)
         return [
             .links(layout),
+            .uplinks(home, wish),
             .publishedPorts(layout),
             .zones(layout),
             .strangers,

@@ -24,7 +24,8 @@ struct FirewallLayout: Sendable {
     /// interface.
     var uplinks: [(wish: UplinkWish, link: String)] {
         wish.uplinks.sorted { $0.number < $1.number }.map { uplink in
-            (uplink, wish.bridges.first { $0.interface == uplink.interface }.map(link) ?? uplink.interface)
+            let bridge = wish.bridges.first { $0.interface == uplink.interface }.map(link)
+            return (uplink, bridge ?? (uplink.found.link.isEmpty ? uplink.interface : uplink.found.link))
         }
     }
 
