@@ -28,7 +28,7 @@ final class BochsReader: ClusterReader {
     }
 
     /// Opens an image.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let header = try file.structure("header", of: .bochs, at: 0, count: 512)
         guard Self.recognises(header.bytes) else {
             if header.says("Bochs Virtual HD Image\0"), header.says("Redolog\0", at: 32) {
@@ -76,7 +76,8 @@ final class BochsReader: ClusterReader {
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try extent(of: cluster) == nil else { return try merged(at: cluster, limit: limit) }
-        let sectors = extentSize / 512
-        return (.unallocated, min(limit, sectors - cluster % sectors))
+        return try missing(at: cluster, limit: limit, perTable: extentSize / 512) { (cluster) throws(UrsaError) in
+            try extent(of: cluster) == nil
+        }
     }
 }

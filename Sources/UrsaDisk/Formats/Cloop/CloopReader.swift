@@ -19,7 +19,7 @@ final class CloopReader: ClusterReader {
     }
 
     /// Opens an image. The script at its beginning is not looked at: many writers change it.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let header = try file.structure("header", of: .cloop, at: 0, count: Int(Self.offsets))
         unit = UInt64(header.big32(128))
         let blocks = UInt64(header.big32(132))

@@ -8,11 +8,15 @@ protocol ByteSource: AnyObject, Sendable {
     var size: UInt64 { get }
     /// Fills `buffer` from `offset`; a range past the end is an error.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError)
+    /// Whether `offset` lies in a hole, and how far that or the data goes.
+    func hole(at offset: UInt64, limit: UInt64) -> (isHole: Bool, length: UInt64)
 }
 
 extension ImageFile: ByteSource {}
 
 extension ByteSource {
+    func hole(at offset: UInt64, limit: UInt64) -> (isHole: Bool, length: UInt64) { (false, limit) }
+
     /// An error for what can't be true in an image of `format`: file, structure and place.
     func damaged(_ format: DiskFormat, _ what: String, at offset: UInt64? = nil) -> UrsaError {
         UrsaError(

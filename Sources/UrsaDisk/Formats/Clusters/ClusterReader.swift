@@ -49,12 +49,23 @@ extension ClusterReader {
         try merged(at: cluster, limit: limit)
     }
 
-    /// The run that single places add up to.
+    /// The run that single places add up to. However long the tables, one question looks at a bounded part of them.
     func merged(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
+        let limit = min(limit, 1 << 20)
         let place = try place(of: cluster)
         var count: UInt64 = 1
         while count < limit, try self.place(of: cluster + count) == place.advanced(by: count, of: unit) { count += 1 }
         return (place, count)
+    }
+
+    /// The run of clusters whose tables, each for `perTable` of them, are missing. That of the first is.
+    func missing(
+        at cluster: UInt64, limit: UInt64, perTable: UInt64, _ isMissing: (UInt64) throws(UrsaError) -> Bool
+    ) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
+        var count = perTable - cluster % perTable
+        let most = min(limit, perTable << 16)
+        while count < most, try isMissing(cluster + count) { count += perTable }
+        return (.unallocated, min(count, limit))
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError) {
@@ -90,9 +101,7 @@ extension ClusterReader {
         guard offset < size, limit > 0 else { throw source.outside(offset, 1, of: size) }
         let within = offset % unit
         let most = min(limit, size - offset)
-        // However long the table, one question looks at a bounded part of it.
-        let clusters = min((within + most + unit - 1) / unit, 1 << 20)
-        let run = try run(at: offset / unit, limit: clusters)
+        let run = try run(at: offset / unit, limit: (within + most + unit - 1) / unit)
         let length = min(most, run.count * unit - within)
         switch run.place {
         case .stored(let start): return Extent(kind: .data, length: length, fileOffset: start &+ within)

@@ -4,13 +4,13 @@ import UrsaBase
 final class FlatReader: DiskReader {
     let format: DiskFormat
     let size: UInt64
-    private let file: ImageFile
+    private let file: any ByteSource
     private let start: UInt64
 
     var name: String { file.name }
 
     /// - Throws: when the part passes the end of the file.
-    init(_ file: ImageFile, format: DiskFormat, at start: UInt64, size: UInt64) throws(UrsaError) {
+    init(_ file: any ByteSource, format: DiskFormat, at start: UInt64, size: UInt64) throws(UrsaError) {
         guard file.holds(size, at: start) else {
             throw file.damaged(format, "\(size) bytes of data pass the end of the file", at: start)
         }

@@ -31,7 +31,7 @@ struct DMGChunks: Sendable {
     private(set) var all: [Chunk] = []
 
     /// Adds the pieces of a table; bytes that are no table are skipped, as other resources of the file are.
-    mutating func add(_ table: [UInt8], data: UInt64, of file: ImageFile) throws(UrsaError) {
+    mutating func add(_ table: [UInt8], data: UInt64, of file: any ByteSource) throws(UrsaError) {
         let fields = Fields(table)
         guard table.count >= 204, fields.says("mish") else { return }
         let first = fields.big64(8)
@@ -60,7 +60,7 @@ struct DMGChunks: Sendable {
     }
 
     /// Puts the pieces in order.
-    mutating func finish(_ file: ImageFile) throws(UrsaError) {
+    mutating func finish(_ file: any ByteSource) throws(UrsaError) {
         all.sort { $0.start < $1.start }
         for (one, next) in zip(all, all.dropFirst()) where one.start + one.size > next.start {
             throw file.damaged(.dmg, "two pieces stand for byte \(next.start) of the disk", at: next.offset)
@@ -93,7 +93,7 @@ struct DMGChunks: Sendable {
         }
     }
 
-    private static func check(_ chunk: Chunk, _ file: ImageFile) throws(UrsaError) {
+    private static func check(_ chunk: Chunk, _ file: any ByteSource) throws(UrsaError) {
         switch chunk.kind {
         case .zero, .refused: return
         case .stored:

@@ -10,7 +10,7 @@ final class DMGReader: DiskReader {
     let name: String
     let size: UInt64
 
-    private let file: ImageFile
+    private let file: any ByteSource
     private let pieces: DMGChunks
     private let cache = ChunkCache(limit: 16 << 20)
 
@@ -26,7 +26,7 @@ final class DMGReader: DiskReader {
     }
 
     /// Opens an image.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let start = try file.structure("beginning", of: .dmg, at: 0, count: Int(min(8, file.size)))
         guard !start.says("encrcdsa"), !start.says("cdsaencr") else {
             throw file.refused(.dmg, "it is encrypted", remedy: "decrypt it: hdiutil convert")
@@ -68,7 +68,7 @@ final class DMGReader: DiskReader {
 
     /// The bytes that two numbers of the trailer, offset and length, stand for.
     private static func table(
-        _ file: ImageFile, _ trailer: Fields, _ field: Int, _ end: UInt64, _ what: String
+        _ file: any ByteSource, _ trailer: Fields, _ field: Int, _ end: UInt64, _ what: String
     ) throws(UrsaError) -> [UInt8] {
         let offset = trailer.big64(field)
         let length = trailer.big64(field + 8)
@@ -81,7 +81,7 @@ final class DMGReader: DiskReader {
 
     /// A resource fork: a header that says where the data is, there a length before each resource.
     private static func addResources(
-        _ fork: [UInt8], to pieces: inout DMGChunks, _ data: UInt64, _ file: ImageFile
+        _ fork: [UInt8], to pieces: inout DMGChunks, _ data: UInt64, _ file: any ByteSource
     ) throws(UrsaError) {
         let fields = Fields(fork)
         guard fork.count >= 16 else { throw file.damaged(.dmg, "its resource fork is cut short") }

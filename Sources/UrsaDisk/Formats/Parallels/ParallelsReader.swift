@@ -24,7 +24,7 @@ final class ParallelsReader: ClusterReader {
     }
 
     /// Opens an image.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let header = try file.structure("header", of: .parallels, at: 0, count: Int(Self.table))
         guard Self.recognises(header.bytes) else {
             throw file.damaged(.parallels, "it does not begin as a parallels image of version 2", at: 0)

@@ -25,7 +25,7 @@ final class QcowReader: ClusterReader {
     }
 
     /// The file that an image was made over, as the image names it; nil for none.
-    static func backingName(of file: ImageFile) throws(UrsaError) -> String? {
+    static func backingName(of file: any ByteSource) throws(UrsaError) -> String? {
         let header = try file.structure("header", of: .qcow, at: 0, count: 48)
         let offset = header.big64(8)
         guard offset != 0 else { return nil }
@@ -39,7 +39,7 @@ final class QcowReader: ClusterReader {
 
     /// Opens an image.
     /// - Parameter backing: what lies below; must be given when `backingName` says one.
-    init(file: ImageFile, backing: (any DiskReader)? = nil) throws(UrsaError) {
+    init(file: any ByteSource, backing: (any DiskReader)? = nil) throws(UrsaError) {
         let header = try file.structure("header", of: .qcow, at: 0, count: 48)
         guard Self.recognises(header.bytes) else {
             throw file.damaged(.qcow, "it does not begin as a qcow image of version 1", at: 0)
@@ -69,7 +69,7 @@ final class QcowReader: ClusterReader {
             throw file.damaged(.qcow, "its first table of \(entries) entries passes the end", at: firstTable)
         }
         if backing == nil, let name = try Self.backingName(of: file) {
-            throw file.refused(.qcow, "it is made over another file, \(name)", remedy: "open it with its chain")
+            throw file.refused(.qcow, "it is made over another file, \(String(name.prefix(200)))", remedy: "open it with its chain")
         }
         self.backing = backing
         source = file
@@ -96,8 +96,9 @@ final class QcowReader: ClusterReader {
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try secondTable(of: cluster) == 0 else { return try merged(at: cluster, limit: limit) }
-        let perTable: UInt64 = 1 << tableBits
-        return (.unallocated, min(limit, perTable - cluster % perTable))
+        return try missing(at: cluster, limit: limit, perTable: 1 << tableBits) { (cluster) throws(UrsaError) in
+            try secondTable(of: cluster) == 0
+        }
     }
 
     func decompress(_ cluster: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(UrsaError) {

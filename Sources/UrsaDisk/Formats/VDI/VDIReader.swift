@@ -22,7 +22,7 @@ final class VDIReader: ClusterReader {
     }
 
     /// Opens an image.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let header = try file.structure("header", of: .vdi, at: 0, count: 512)
         guard Self.recognises(header.bytes) else { throw file.damaged(.vdi, "it does not begin as a vdi image", at: 0x40) }
         let version = header.little32(0x44)

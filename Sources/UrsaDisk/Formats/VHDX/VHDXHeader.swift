@@ -12,7 +12,7 @@ struct VHDXHeader {
     private static let places: [UInt64] = [64 << 10, 128 << 10]
 
     /// Reads the header that counts.
-    init(_ file: ImageFile) throws(UrsaError) {
+    init(_ file: any ByteSource) throws(UrsaError) {
         var best: VHDXHeader?
         for place in Self.places {
             let fields = try file.structure("header", of: .vhdx, at: place, count: 4096)

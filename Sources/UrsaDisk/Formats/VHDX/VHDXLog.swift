@@ -20,13 +20,13 @@ final class VHDXReplay: ByteSource {
 
     let name: String
     let size: UInt64
-    private let file: ImageFile
+    private let file: any ByteSource
     private let sectors: [UInt8]
     private let replaced: [UInt64: Change]
     private let zeroed: [ZeroRange]
 
     /// Replays the entries of `log`, the oldest first.
-    init(_ entries: [VHDXLog.Entry], of log: VHDXLog, over file: ImageFile) throws(UrsaError) {
+    init(_ entries: [VHDXLog.Entry], of log: VHDXLog, over file: any ByteSource) throws(UrsaError) {
         var sectors: [UInt8] = []
         var replaced: [UInt64: Change] = [:]
         var zeroed: [ZeroRange] = []
@@ -58,7 +58,9 @@ final class VHDXReplay: ByteSource {
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError) {
-        try file.readPadded(into: buffer, at: offset)
+        let present = offset < file.size ? Int(min(UInt64(buffer.count), file.size - offset)) : 0
+        try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[0..<present]), at: offset)
+        clear(UnsafeMutableRawBufferPointer(rebasing: buffer[present...]))
         let step = UInt64(Self.sectorSize)
         let end = offset + UInt64(buffer.count)
         var position = offset
@@ -110,13 +112,13 @@ struct VHDXLog {
         var data: [UInt8]?
     }
 
-    private let file: ImageFile
+    private let file: any ByteSource
     private let ring: [UInt8]
     private let guid: [UInt8]
     private var count: Int { ring.count / VHDXReplay.sectorSize }
 
     /// Reads the log that a header names.
-    init(_ file: ImageFile, at offset: UInt64, length: UInt64, guid: [UInt8]) throws(UrsaError) {
+    init(_ file: any ByteSource, at offset: UInt64, length: UInt64, guid: [UInt8]) throws(UrsaError) {
         guard length <= 16 << 20 else {
             throw file.refused(.vhdx, "its log has \(length) bytes", remedy: "replay it: qemu-img check -r all")
         }

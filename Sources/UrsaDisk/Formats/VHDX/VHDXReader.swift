@@ -22,7 +22,7 @@ final class VHDXReader: ClusterReader {
     static func recognises(_ header: [UInt8]) -> Bool { header.starts(with: "vhdxfile".utf8) }
 
     /// Opens an image.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let start = try file.structure("signature", of: .vhdx, at: 0, count: 8)
         guard Self.recognises(start.bytes) else { throw file.damaged(.vhdx, "it does not begin as a vhdx image", at: 0) }
         source = try Self.replayed(file)
@@ -53,7 +53,7 @@ final class VHDXReader: ClusterReader {
     }
 
     /// The file, or where its log has something to replay, the file after that.
-    private static func replayed(_ file: ImageFile) throws(UrsaError) -> any ByteSource {
+    private static func replayed(_ file: any ByteSource) throws(UrsaError) -> any ByteSource {
         let header = try VHDXHeader(file)
         guard header.logLength > 0, header.logID.contains(where: { $0 != 0 }) else { return file }
         let log = try VHDXLog(file, at: header.logOffset, length: header.logLength, guid: header.logID)

@@ -31,7 +31,7 @@ struct VMDKDescriptor: Sendable {
     var parts: [Part]
 
     /// Reads a text, which ends at its first zero byte. `file` is for errors.
-    init(_ bytes: [UInt8], of file: ImageFile) throws(UrsaError) {
+    init(_ bytes: [UInt8], of file: any ByteSource) throws(UrsaError) {
         let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         var values: [String: String] = [:]
         parts = []
@@ -52,7 +52,7 @@ struct VMDKDescriptor: Sendable {
     }
 
     /// The extent that a line says, nil when the line is of another sort.
-    private static func part(_ line: String, _ file: ImageFile) throws(UrsaError) -> Part? {
+    private static func part(_ line: String, _ file: any ByteSource) throws(UrsaError) -> Part? {
         let words = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: true)
         guard let access = words.first, ["RW", "RDONLY", "NOACCESS"].contains(access), words.count >= 3 else { return nil }
         func wrong(_ why: String) -> UrsaError {

@@ -33,13 +33,13 @@ final class VMDKReader: DiskReader {
 
     /// The files that an image's text names, as it names them, in order; empty when all is in the file itself. Whoever
     /// opens them decides whether they may be opened: an image can name any path.
-    static func companions(of file: ImageFile) throws(UrsaError) -> [String] {
+    static func companions(of file: any ByteSource) throws(UrsaError) -> [String] {
         try descriptor(of: file)?.parts.compactMap { $0.file.isEmpty ? nil : $0.file } ?? []
     }
 
     /// Opens an image.
     /// - Parameter companions: the open files that `companions(of:)` says, in its order.
-    init(file: ImageFile, companions: [ImageFile] = []) throws(UrsaError) {
+    init(file: any ByteSource, companions: [any ByteSource] = []) throws(UrsaError) {
         name = file.name
         guard let descriptor = try Self.descriptor(of: file) else {
             let extent = try VMDKSparseExtent(file: file)
@@ -77,7 +77,7 @@ final class VMDKReader: DiskReader {
     }
 
     private static func reader(
-        _ part: VMDKDescriptor.Part, _ file: ImageFile
+        _ part: VMDKDescriptor.Part, _ file: any ByteSource
     ) throws(UrsaError) -> any DiskReader {
         if case .flat(let sector) = part.kind {
             return try FlatReader(file, format: .vmdk, at: sector * 512, size: part.sectors * 512)
@@ -90,7 +90,7 @@ final class VMDKReader: DiskReader {
     }
 
     /// The text of an image whose data is elsewhere; nil when the file is an extent itself.
-    private static func descriptor(of file: ImageFile) throws(UrsaError) -> VMDKDescriptor? {
+    private static func descriptor(of file: any ByteSource) throws(UrsaError) -> VMDKDescriptor? {
         let start = try file.structure("header", of: .vmdk, at: 0, count: Int(min(512, file.size)))
         if start.says("KDMV"), start.bytes.count == 512, start.little64(12) == 0 {
             // A header without a disk carries the text of one.
@@ -105,7 +105,7 @@ final class VMDKReader: DiskReader {
     }
 
     private static func descriptor(
-        _ file: ImageFile, at offset: UInt64, count: Int
+        _ file: any ByteSource, at offset: UInt64, count: Int
     ) throws(UrsaError) -> VMDKDescriptor {
         guard offset < file.size else { throw file.damaged(.vmdk, "its text passes the end of the file", at: offset) }
         let length = Int(min(UInt64(count), file.size - offset))
@@ -113,12 +113,12 @@ final class VMDKReader: DiskReader {
     }
 
     /// The text inside of an extent says whether the extent is a delta over another disk.
-    private static func checkParent(_ extent: VMDKSparseExtent, _ file: ImageFile) throws(UrsaError) {
+    private static func checkParent(_ extent: VMDKSparseExtent, _ file: any ByteSource) throws(UrsaError) {
         guard let text = extent.descriptor else { return }
         if try descriptor(file, at: text.offset, count: text.count).hasParent { throw delta(file) }
     }
 
-    private static func delta(_ file: ImageFile) -> UrsaError {
+    private static func delta(_ file: any ByteSource) -> UrsaError {
         file.refused(.vmdk, "it is a delta over another disk", remedy: "consolidate it in the program that made it")
     }
 

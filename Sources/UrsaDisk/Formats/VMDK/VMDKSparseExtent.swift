@@ -27,7 +27,7 @@ final class VMDKSparseExtent: ClusterReader {
     }
 
     /// Opens an extent by its header.
-    convenience init(file: ImageFile) throws(UrsaError) {
+    convenience init(file: any ByteSource) throws(UrsaError) {
         let header = try file.structure("header", of: .vmdk, at: 0, count: 512)
         if header.says("COWD") {
             try self.init(cowd: header, file)
@@ -38,7 +38,7 @@ final class VMDKSparseExtent: ClusterReader {
         }
     }
 
-    private init(cowd header: Fields, _ file: ImageFile) throws(UrsaError) {
+    private init(cowd header: Fields, _ file: any ByteSource) throws(UrsaError) {
         size = UInt64(header.little32(12)) * 512
         unit = UInt64(header.little32(16)) * 512
         directory = UInt64(header.little32(20)) * 512
@@ -52,7 +52,7 @@ final class VMDKSparseExtent: ClusterReader {
         try check(entries: UInt64(header.little32(24)))
     }
 
-    private init(hosted header: Fields, _ file: ImageFile) throws(UrsaError) {
+    private init(hosted header: Fields, _ file: any ByteSource) throws(UrsaError) {
         let version = header.little32(4)
         let flags = header.little32(8)
         guard (1...3).contains(version) else { throw file.refused(.vmdk, "its version \(version) is unknown") }
@@ -104,7 +104,7 @@ final class VMDKSparseExtent: ClusterReader {
     }
 
     /// The header, or where that says so the footer: a stream that was written in one go knows its directory at the end.
-    private static func effective(_ header: Fields, _ file: ImageFile) throws(UrsaError) -> Fields {
+    private static func effective(_ header: Fields, _ file: any ByteSource) throws(UrsaError) -> Fields {
         guard header.little64(56) == .max else { return header }
         let end = file.size / 512 * 512
         guard end >= 2048 else { throw file.damaged(.vmdk, "its footer passes the beginning of the file") }
@@ -137,7 +137,9 @@ final class VMDKSparseExtent: ClusterReader {
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try table(of: cluster) == 0 else { return try merged(at: cluster, limit: limit) }
-        return (.unallocated, min(limit, tableLength - cluster % tableLength))
+        return try missing(at: cluster, limit: limit, perTable: tableLength) { (cluster) throws(UrsaError) in
+            try table(of: cluster) == 0
+        }
     }
 
     func decompress(_ cluster: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(UrsaError) {

@@ -24,7 +24,7 @@ final class VPCReader: ClusterReader {
     static func recognises(_ header: [UInt8]) -> Bool { header.starts(with: "conectix".utf8) }
 
     /// Opens an image, the kind being found in its footer.
-    init(file: ImageFile) throws(UrsaError) {
+    init(file: any ByteSource) throws(UrsaError) {
         let footer = try Self.footer(of: file)
         source = file
         tables = TablePages(file, .vpc)
@@ -70,7 +70,7 @@ final class VPCReader: ClusterReader {
 
     /// The footer: of a fixed disk the one at the end, of another its copy at the beginning, or where that is damaged
     /// again the one at the end. The end comes first, because the beginning of a fixed disk is what a guest wrote.
-    private static func footer(of file: ImageFile) throws(UrsaError) -> Fields {
+    private static func footer(of file: any ByteSource) throws(UrsaError) -> Fields {
         guard file.size >= 512 else {
             throw file.damaged(.vpc, "a file of \(file.size) bytes has no room for a footer")
         }
