@@ -39,7 +39,8 @@ enum QemuImg {
             let offset = run["offset"]?.integer.map { UInt64($0) }
             for index in 0..<(length / 512) {
                 sectors.append(
-                    SectorPlace(isData: isData && !isZero, offset: isData ? offset.map { $0 + UInt64(index) * 512 } : nil))
+                    SectorPlace(
+                        isData: isData && !isZero, offset: isData ? offset.map { $0 + UInt64(index) * 512 } : nil))
             }
         }
         return sectors

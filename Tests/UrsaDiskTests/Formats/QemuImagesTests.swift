@@ -13,8 +13,10 @@ struct Written: Sendable, CustomTestStringConvertible {
     var testDescription: String { ([format.rawValue] + options).joined(separator: " ") }
 
     static let all = [
-        Written(format: .qcow), Written(format: .vmdk), Written(format: .vmdk, options: ["-o", "subformat=streamOptimized"]),
-        Written(format: .vmdk, options: ["-o", "zeroed_grain=on"]), Written(format: .vmdk, options: ["-o", "compat6=on"]),
+        Written(format: .qcow), Written(format: .vmdk),
+        Written(format: .vmdk, options: ["-o", "subformat=streamOptimized"]),
+        Written(format: .vmdk, options: ["-o", "zeroed_grain=on"]),
+        Written(format: .vmdk, options: ["-o", "compat6=on"]),
         Written(format: .vmdk, options: ["-o", "subformat=monolithicFlat"], hasMap: false),
         Written(format: .vmdk, options: ["-o", "subformat=twoGbMaxExtentSparse"], hasMap: false),
         Written(format: .vmdk, options: ["-o", "subformat=twoGbMaxExtentFlat"], hasMap: false),
@@ -70,7 +72,7 @@ struct Written: Sendable, CustomTestStringConvertible {
     func `large disks that are almost empty are read without reading the holes`(_ written: Written) throws {
         if written.options.contains(where: { $0.contains("fixed") || $0.contains("cluster_size") }) { return }
         let folder = try ScratchFolder()
-        let size: UInt64 = written.format == .vhdx ? 60 << 40 : 1900 << 30
+        let size: UInt64 = written.format == .vhdx ? 8 << 40 : 1900 << 30
         try QemuImg.run(["create", "-f", written.format.rawValue] + written.options + [folder("a"), "\(size)"])
         let reader = try openForeign(folder("a"), written.format)
         #expect(reader.size >= size)

@@ -15,7 +15,8 @@ final class CloopReader: ClusterReader {
 
     /// Whether a file that begins like this is of this format.
     static func recognises(_ header: [UInt8]) -> Bool {
-        header.starts(with: "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n".utf8)
+        header.starts(
+            with: "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n".utf8)
     }
 
     /// Opens an image. The script at its beginning is not looked at: many writers change it.

@@ -33,6 +33,9 @@ protocol ClusterReader: DiskReader {
     /// Like `place`, with the number (1 to `limit`) of clusters for which it holds: those that are stored follow each
     /// other in the file. Formats with two levels of tables answer for a whole missing table at once.
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64)
+    /// How many of the clusters after this one, at most `limit`, are surely in the same place because the table repeats
+    /// itself: tables of empty disks are long and are gone through fast.
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64
     /// Undoes the compression of a cluster. `buffer` has the cluster's size, less for the last of the disk.
     func decompress(_ cluster: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(UrsaError)
 }
@@ -45,16 +48,27 @@ extension ClusterReader {
         throw UrsaError(.bug, "\(format.rawValue) has no compressed clusters")
     }
 
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 { 0 }
+
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         try merged(at: cluster, limit: limit)
     }
 
     /// The run that single places add up to. However long the tables, one question looks at a bounded part of them.
     func merged(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
-        let limit = min(limit, 1 << 20)
         let place = try place(of: cluster)
+        let isEmpty = place == .zero || place == .unallocated
+        let limit = min(limit, isEmpty ? 1 << 26 : 1 << 20)
         var count: UInt64 = 1
-        while count < limit, try self.place(of: cluster + count) == place.advanced(by: count, of: unit) { count += 1 }
+        while count < limit {
+            if isEmpty {
+                let more = try repeats(of: cluster + count - 1, limit: limit - count)
+                count += more
+                if more > 0 { continue }
+            }
+            guard try self.place(of: cluster + count) == place.advanced(by: count, of: unit) else { break }
+            count += 1
+        }
         return (place, count)
     }
 
@@ -69,7 +83,9 @@ extension ClusterReader {
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError) {
-        guard offset <= size, UInt64(buffer.count) <= size - offset else { throw source.outside(offset, buffer.count, of: size) }
+        guard offset <= size, UInt64(buffer.count) <= size - offset else {
+            throw source.outside(offset, buffer.count, of: size)
+        }
         var done = 0
         while done < buffer.count {
             let position = offset + UInt64(done)

@@ -44,6 +44,31 @@ final class TablePages: Sendable {
         try little64(at: offset, of: table).byteSwapped
     }
 
+    /// How many of the numbers of `width` bytes after the one at `offset`, at most `limit`, are the same as that, as far
+    /// as the page goes.
+    func repeats(of width: Int, at offset: UInt64, limit: UInt64, of table: String) throws(UrsaError) -> UInt64 {
+        let start = Int(offset % UInt64(Self.pageSize))
+        let page = try page(offset / UInt64(Self.pageSize), of: table)
+        let room = (page.bytes.count - start) / width - 1
+        guard room > 0 else { return 0 }
+        let most = Int(min(limit, UInt64(room)))
+        return page.bytes.withUnsafeBytes { bytes in
+            var count = 0
+            if width == 4 {
+                let first = bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)
+                while count < most,
+                    bytes.loadUnaligned(fromByteOffset: start + (count + 1) * 4, as: UInt32.self) == first
+                { count += 1 }
+            } else {
+                let first = bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)
+                while count < most,
+                    bytes.loadUnaligned(fromByteOffset: start + (count + 1) * 8, as: UInt64.self) == first
+                { count += 1 }
+            }
+            return UInt64(count)
+        }
+    }
+
     private func little(_ width: Int, at offset: UInt64, of table: String) throws(UrsaError) -> UInt64 {
         let size = UInt64(Self.pageSize)
         let start = Int(offset % size)

@@ -103,7 +103,8 @@ struct DMGChunks: Sendable {
         case .adc, .zlib, .bzip2:
             guard chunk.size <= limit, chunk.length <= limit, chunk.length > 0 else {
                 throw file.damaged(
-                    .dmg, "a compressed piece of \(chunk.size) bytes in \(chunk.length) is impossible", at: chunk.offset)
+                    .dmg, "a compressed piece of \(chunk.size) bytes in \(chunk.length) is impossible", at: chunk.offset
+                )
             }
         }
         guard file.holds(chunk.length, at: chunk.offset) else {

@@ -31,7 +31,9 @@ final class DMGReader: DiskReader {
         guard !start.says("encrcdsa"), !start.says("cdsaencr") else {
             throw file.refused(.dmg, "it is encrypted", remedy: "decrypt it: hdiutil convert")
         }
-        guard file.size >= 512 else { throw file.damaged(.dmg, "a file of \(file.size) bytes has no room for a trailer") }
+        guard file.size >= 512 else {
+            throw file.damaged(.dmg, "a file of \(file.size) bytes has no room for a trailer")
+        }
         let place = file.size - 512
         let trailer = try file.structure("trailer", of: .dmg, at: place, count: 512)
         guard Self.recognises(trailer: trailer.bytes) else {
@@ -46,7 +48,9 @@ final class DMGReader: DiskReader {
             throw file.damaged(.dmg, "a disk of \(sectors) sectors is impossible", at: place + 0x1ec)
         }
         let data = trailer.big64(0x18)
-        guard data <= place else { throw file.damaged(.dmg, "its data lies past the end of the file", at: place + 0x18) }
+        guard data <= place else {
+            throw file.damaged(.dmg, "its data lies past the end of the file", at: place + 0x18)
+        }
         var pieces = DMGChunks()
         if trailer.big64(0x30) != 0 {
             let fork = try Self.table(file, trailer, 0x28, place, "resource fork")
@@ -182,7 +186,8 @@ final class DMGReader: DiskReader {
                 let input = UnsafeRawBufferPointer(packed)
                 produced =
                     chunk.kind == .adc
-                    ? try AppleDataCompression.decompress(input, into: target) : try Bzip2.decompress(input, into: target)
+                    ? try AppleDataCompression.decompress(input, into: target)
+                    : try Bzip2.decompress(input, into: target)
             } catch {
                 throw file.damaged(.dmg, error.message, at: chunk.offset)
             }

@@ -51,6 +51,10 @@ final class ParallelsReader: ClusterReader {
         tables = TablePages(file, .parallels)
     }
 
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 {
+        try tables.repeats(of: 4, at: Self.table + cluster * 4, limit: limit, of: "table")
+    }
+
     func place(of cluster: UInt64) throws(UrsaError) -> ClusterPlace {
         let entry = Self.table + cluster * 4
         let number = try tables.little32(at: entry, of: "table")

@@ -69,7 +69,8 @@ final class QcowReader: ClusterReader {
             throw file.damaged(.qcow, "its first table of \(entries) entries passes the end", at: firstTable)
         }
         if backing == nil, let name = try Self.backingName(of: file) {
-            throw file.refused(.qcow, "it is made over another file, \(String(name.prefix(200)))", remedy: "open it with its chain")
+            throw file.refused(
+                .qcow, "it is made over another file, \(String(name.prefix(200)))", remedy: "open it with its chain")
         }
         self.backing = backing
         source = file
@@ -92,6 +93,15 @@ final class QcowReader: ClusterReader {
         let entry = try entry(cluster, in: table)
         if entry == 0 { return .unallocated }
         return entry >> 63 == 1 ? .compressed : .stored(entry)
+    }
+
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 {
+        let table = try secondTable(of: cluster)
+        let index = cluster & ((1 << tableBits) - 1)
+        let limit = min(limit, (1 << tableBits) - 1 - index)
+        let (offset, overflow) = table.addingReportingOverflow(index * 8)
+        guard table != 0, limit > 0, !overflow else { return table == 0 ? limit : 0 }
+        return try tables.repeats(of: 8, at: offset, limit: limit, of: "second table")
     }
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {

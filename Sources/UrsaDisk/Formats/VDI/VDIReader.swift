@@ -24,7 +24,9 @@ final class VDIReader: ClusterReader {
     /// Opens an image.
     init(file: any ByteSource) throws(UrsaError) {
         let header = try file.structure("header", of: .vdi, at: 0, count: 512)
-        guard Self.recognises(header.bytes) else { throw file.damaged(.vdi, "it does not begin as a vdi image", at: 0x40) }
+        guard Self.recognises(header.bytes) else {
+            throw file.damaged(.vdi, "it does not begin as a vdi image", at: 0x40)
+        }
         let version = header.little32(0x44)
         guard version == 0x0001_0001 else {
             throw file.refused(.vdi, "its version \(version >> 16).\(version & 0xffff) is not 1.1")
@@ -62,6 +64,10 @@ final class VDIReader: ClusterReader {
         }
         source = file
         tables = TablePages(file, .vdi)
+    }
+
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 {
+        try tables.repeats(of: 4, at: map + cluster * 4, limit: limit, of: "block map")
     }
 
     func place(of cluster: UInt64) throws(UrsaError) -> ClusterPlace {

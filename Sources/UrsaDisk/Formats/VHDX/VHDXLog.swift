@@ -72,7 +72,8 @@ final class VHDXReplay: ByteSource {
             for zero in zeroed where zero.start <= number * step && number * step < zero.end { order = zero.order }
             if order > (change?.order ?? 0) { change = Change(order: order, sector: nil) }
             if let change {
-                let target = UnsafeMutableRawBufferPointer(rebasing: buffer[Int(position - offset)..<Int(next - offset)])
+                let target = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[Int(position - offset)..<Int(next - offset)])
                 if let sector = change.sector {
                     let start = sector + Int(position - number * step)
                     sectors.withUnsafeBytes { sectors in
@@ -149,7 +150,11 @@ struct VHDXLog {
                 run.append(entry)
                 if run.reduce(0, { $0 + $1.sectors }) >= count { break }
             }
-            if let last = run.last, last.number > best.last?.number ?? 0 { best = run }
+            // A run over the end of the ring is found from its second part first.
+            let newest = best.last?.number ?? 0
+            if let last = run.last, last.number > newest || last.number == newest && run.count > best.count {
+                best = run
+            }
             position += max(1, run.first?.sectors ?? 1)
         }
         guard let last = best.last else { return [] }

@@ -24,7 +24,9 @@ final class VHDXReader: ClusterReader {
     /// Opens an image.
     init(file: any ByteSource) throws(UrsaError) {
         let start = try file.structure("signature", of: .vhdx, at: 0, count: 8)
-        guard Self.recognises(start.bytes) else { throw file.damaged(.vhdx, "it does not begin as a vhdx image", at: 0) }
+        guard Self.recognises(start.bytes) else {
+            throw file.damaged(.vhdx, "it does not begin as a vhdx image", at: 0)
+        }
         source = try Self.replayed(file)
         wasReplayed = source !== file
         let regions = try VHDXRegions(source)
@@ -59,6 +61,13 @@ final class VHDXReader: ClusterReader {
         let log = try VHDXLog(file, at: header.logOffset, length: header.logLength, guid: header.logID)
         let entries = try log.entries()
         return entries.isEmpty ? file : try VHDXReplay(entries, of: log, over: file)
+    }
+
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 {
+        // The entry of a bitmap comes after each chunk.
+        let limit = min(limit, chunkRatio - 1 - cluster % chunkRatio)
+        return try tables.repeats(
+            of: 8, at: table + (cluster + cluster / chunkRatio) * 8, limit: limit, of: "table of blocks")
     }
 
     func place(of cluster: UInt64) throws(UrsaError) -> ClusterPlace {

@@ -54,7 +54,9 @@ struct VMDKDescriptor: Sendable {
     /// The extent that a line says, nil when the line is of another sort.
     private static func part(_ line: String, _ file: any ByteSource) throws(UrsaError) -> Part? {
         let words = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: true)
-        guard let access = words.first, ["RW", "RDONLY", "NOACCESS"].contains(access), words.count >= 3 else { return nil }
+        guard let access = words.first, ["RW", "RDONLY", "NOACCESS"].contains(access), words.count >= 3 else {
+            return nil
+        }
         func wrong(_ why: String) -> UrsaError {
             file.damaged(.vmdk, "\(why) in the extent \(String(line.prefix(120)).debugDescription)")
         }

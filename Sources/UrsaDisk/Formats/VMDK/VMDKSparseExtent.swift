@@ -135,6 +135,14 @@ final class VMDKSparseExtent: ClusterReader {
         }
     }
 
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 {
+        let table = try table(of: cluster)
+        let limit = min(limit, tableLength - 1 - cluster % tableLength)
+        return table == 0 || limit == 0
+            ? limit
+            : try tables.repeats(of: 4, at: table + cluster % tableLength * 4, limit: limit, of: "grain table")
+    }
+
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try table(of: cluster) == 0 else { return try merged(at: cluster, limit: limit) }
         return try missing(at: cluster, limit: limit, perTable: tableLength) { (cluster) throws(UrsaError) in

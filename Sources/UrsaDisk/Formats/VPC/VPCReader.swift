@@ -86,7 +86,8 @@ final class VPCReader: ClusterReader {
         if isFooter(first) { return first }
         if isFooter(last) { return last }
         throw file.damaged(
-            .vpc, first.says("conectix") || last.says("conectix") ? "its footer's checksum is wrong" : "it has no footer")
+            .vpc,
+            first.says("conectix") || last.says("conectix") ? "its footer's checksum is wrong" : "it has no footer")
     }
 
     /// The checksum is the complement of the sum of all bytes but its own.
@@ -104,6 +105,10 @@ final class VPCReader: ClusterReader {
         let countsBySize = ["win ", "qem2", "d2v ", "CTXS", "tap\0", "wa\0\0"].contains { footer.says($0, at: 28) }
         if !countsBySize, sectors != 65535 * 16 * 255 { return sectors * 512 }
         return footer.big64(48) / 512 * 512
+    }
+
+    func repeats(of cluster: UInt64, limit: UInt64) throws(UrsaError) -> UInt64 {
+        try tables.repeats(of: 4, at: table + cluster * 4, limit: limit, of: "table of blocks")
     }
 
     func place(of cluster: UInt64) throws(UrsaError) -> ClusterPlace {
