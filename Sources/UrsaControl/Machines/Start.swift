@@ -120,11 +120,12 @@ extension Ursa {
         var taps: [SharedFD] = []
         var cards: [QEMUEngine.NIC] = []
         for (position, card) in record.cards.enumerated() {
-            let network = networks.first { $0.spec.name == card.network }?.spec
-            if network?.model == .nat, let host {
+            if let network = networks.first(where: { $0.spec.name == card.network }), network.hasTaps, let host {
                 let name = Ursa.tapName(record, position)
-                taps.append(SharedFD(try openTap(name, card.network, host, networksAreDone)))
-                cards.append(.tap(mac: card.mac, mtu: network.map { $0.mtu ?? 1500 }))
+                let nic = position < record.spec.networks.count ? record.spec.networks[position] : nil
+                taps.append(SharedFD(try openTap(name, network, nic, host, networksAreDone)))
+                let mtu = host.mtu(ofTap: name, network: card.network)
+                cards.append(.tap(mac: card.mac, mtu: [mtu, nic?.mtu].compactMap { $0 }.min()))
             } else {
                 cards.append(.user(mac: card.mac))
             }
@@ -148,11 +149,15 @@ extension Ursa {
 
     /// Opens a tap as soon as the bridge is there; gives up when the networks are done and it is not.
     private func openTap(
-        _ name: String, _ network: String, _ host: HostNetworks, _ networksAreDone: () -> Bool
+        _ name: String, _ network: NetworkRecord, _ nic: NICSpec?, _ host: HostNetworks, _ networksAreDone: () -> Bool
     ) throws(UrsaError) -> OwnedFD {
         while true {
             let isLastChance = networksAreDone()
-            do throws(UrsaError) { return try host.openTap(network: network, name: name) } catch {
+            do throws(UrsaError) {
+                return try host.openTap(
+                    network: network.spec.name, name: name, isIsolated: nic?.isIsolated ?? false,
+                    bridge: network.spec.bridge)
+            } catch {
                 guard error.code == .notFound, !isLastChance else { throw error }
             }
             pause(milliseconds: 1)

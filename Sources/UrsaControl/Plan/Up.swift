@@ -180,7 +180,7 @@ extension Ursa {
     /// Says what becomes of networks that need root when there is none.
     private func tellFallback(_ spec: Spec) {
         guard !home.isRoot else { return }
-        for network in spec.networks where network.model == .nat {
+        for network in spec.networks where network.model != .user {
             notice(
                 """
                 network \(network.name): no root, so each machine has user networking: published ports work, machines do \

@@ -28,7 +28,9 @@ struct EnsureNamespace: NetStep {
         }
         let (home, wish) = (home, wish)
         if namespace.exists {
-            try namespace.run { () throws(UrsaError) in for setting in NamespaceSettings.of(wish) { try setting.apply() } }
+            try namespace.run { () throws(UrsaError) in
+                for setting in NamespaceSettings.of(wish) { try setting.apply() }
+            }
         } else {
             try namespace.create { () throws(UrsaError) in
                 for setting in NamespaceSettings.of(wish) { try setting.apply() }

@@ -8,10 +8,12 @@ extension PrivateHost {
     /// bridge in a namespace of its own. `w` is also the LAN's router to everywhere.
     func addLAN() throws {
         try ip("netns add lan")
+        try ip("netns add w")
+        // A host that has been up for a second has its link-local addresses.
+        for place in [nil, "w"] { try sh("sysctl -qw net.ipv6.conf.default.accept_dad=0", in: place) }
         try ip("link add sw type bridge forward_delay 0 mcast_snooping 0", in: "lan")
         try ip("link set sw up", in: "lan")
         try plug("eth0", nil, "192.0.2.2/24", "2001:db8::2/64")
-        try ip("netns add w")
         try plug("eth0", "w", "192.0.2.9/24", "2001:db8::9/64")
         try ip("link set lo up", in: "w")
         try sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1", in: "w")
@@ -25,7 +27,7 @@ extension PrivateHost {
         let place = namespace.map { " netns \($0)" } ?? ""
         try ip("link add \(name)\(place) type veth peer name \(port) netns lan")
         try ip("link set \(port) master sw up", in: "lan")
-        for address in addresses { try ip("addr add \(address) dev \(name)\(address.contains(":") ? " nodad" : "")", in: namespace) }
+        for address in addresses { try ip("addr add \(address) dev \(name)", in: namespace) }
         try ip("link set \(name) up", in: namespace)
     }
 
@@ -40,8 +42,8 @@ extension PrivateHost {
     }
 
     /// Whether an echo request is answered within a second.
-    func pings(_ address: String, from namespace: String?, seconds: Int = 1) throws -> Bool {
-        try attempt("ping -n -c 1 -W \(seconds) \(address)", in: namespace).end.isSuccess
+    func pings(_ address: String, from namespace: String?, tries: Int = 1) throws -> Bool {
+        try attempt("ping -n -c \(tries) -i 0.2 -W 1 \(address)", in: namespace).end.isSuccess
     }
 }
 
