@@ -26,11 +26,7 @@ enum PrivateHostEntry {
             guard let reason = try home.enterPrivateHost(making: making, arguments: CommandLine.arguments) else {
                 return nil
             }
-            Screen.note(
-                """
-                no private host (\(reason.message)), so machines have user networking and don't see each other\
-                \(reason.remedy.map { "; \($0)" } ?? "")
-                """)
+            Screen.note("no private host: \(reason.message)\(reason.remedy.map { "; \($0)" } ?? "")")
             return nil
         } catch { return error }
     }
