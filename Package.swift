@@ -57,7 +57,8 @@ let package = Package(
         .target(
             name: "UrsaControl",
             dependencies: [
-                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaRootless", "UrsaKeeper", "UrsaQMP",
+                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaRootless", "UrsaKeeper",
+                "UrsaQMP",
                 "UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],

@@ -65,7 +65,9 @@ struct RootlessTests {
         let low = try me.ursa("run", "tiny", "--name", "low", "--memory", "128M", "-d", "-p", "80:80")
         if !low.end.isSuccess { #expect(low.errors.contains("1024"), "\(low.errors)") }
         for name in ["used", "low"] { _ = try me.ursa("rm", "--force", name) }
+        holder.signal(SIGKILL)
         #expect(try me.host.leftovers() == [])
+        #expect(me.processes() == [])
     }
 
     @Test func `without passt machines have user networking, and it is said`() throws {
@@ -123,7 +125,8 @@ private struct Person {
         let deadline = Deadline.after(seconds: 5)
         while true {
             let found = File.list("/proc").compactMap { Int32($0) }.filter { pid in
-                File.peek("/proc/\(pid)/status")?.contains("Uid:\t12345") == true && ProcessIdentity(running: pid) != nil
+                File.peek("/proc/\(pid)/status")?.contains("Uid:\t12345") == true
+                    && ProcessIdentity(running: pid) != nil
                     && File.peek("/proc/\(pid)/environ")?.contains(home) == true
             }
             if found.isEmpty || deadline.isPast { return found.map { File.peek("/proc/\($0)/cmdline") ?? "\($0)" } }

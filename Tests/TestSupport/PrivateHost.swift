@@ -74,7 +74,8 @@ public final class PrivateHost: Sendable {
     public func processes() -> [Int32] {
         guard let ours = try? link("/proc/\(holder.pid)/ns/mnt") else { return [] }
         return File.list("/proc").compactMap { Int32($0) }.filter { pid in
-            pid != holder.pid && pid != neighbour.withLock({ $0 }) && (try? link("/proc/\(pid)/ns/mnt")) == ours && ProcessIdentity(running: pid) != nil
+            pid != holder.pid && pid != neighbour.withLock({ $0 }) && (try? link("/proc/\(pid)/ns/mnt")) == ours
+                && ProcessIdentity(running: pid) != nil
         }
     }
 
@@ -99,7 +100,8 @@ public final class PrivateHost: Sendable {
                 subprocess.run(["ip", "link", "set", "eth0", "up"]); subprocess.run(["ip", "link", "set", "lo", "up"])
                 http.server.ThreadingHTTPServer(("192.0.2.1", 80), Hello).serve_forever()
                 """,
-            ]).start()
+            ]
+        ).start()
         neighbour.withLock { $0 = process.pid }
         let deadline = Deadline.after(seconds: 10)
         while try link("/proc/\(process.pid)/ns/net") == link("/proc/\(holder.pid)/ns/net")

@@ -11,8 +11,10 @@ import UrsaBase
         #expect(Door(json: door.json) == door)
     }
 
-    @Test(arguments: [#"{"udp":false,"port":0}"#, #"{"udp":false,"port":65536}"#, #"{"port":1}"#,
-        #"{"udp":true,"port":1,"address":"x"}"#])
+    @Test(arguments: [
+        #"{"udp":false,"port":0}"#, #"{"udp":false,"port":65536}"#, #"{"port":1}"#,
+        #"{"udp":true,"port":1,"address":"x"}"#,
+    ])
     func `what is no door is none`(_ text: String) throws {
         #expect(Door(json: try JSON.parse(text)) == nil)
     }

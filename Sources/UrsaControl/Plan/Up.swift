@@ -11,7 +11,9 @@ extension Ursa {
         let store = try Store(home: home)
         let difference = try difference(spec, project: project, store)
         if !home.isRoot, spec.networks.contains(where: { $0.model != .user }) {
-            notice("without root, `ursa up` makes the networks in a private host of your own; addresses are given out then")
+            notice(
+                "without root, `ursa up` makes the networks in a private host of your own; addresses are given out then"
+            )
         }
         var lines = difference.images.map { PlanLine("+", "image \($0): built or fetched first") }
         let host = try hostNetworks(store)

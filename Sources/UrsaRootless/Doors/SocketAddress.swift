@@ -25,9 +25,10 @@ struct SocketAddress: Hashable {
     init(bytes: [UInt8]) { self.bytes = bytes }
 
     func with<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
-        bytes.withUnsafeBytes { raw in
-            // The array is never empty: it is made from a whole structure.
-            body(raw.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(raw.count))
+        var storage = sockaddr_storage()
+        withUnsafeMutableBytes(of: &storage) { $0.copyBytes(from: bytes.prefix($0.count)) }
+        return withUnsafePointer(to: &storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(bytes.count)) }
         }
     }
 }

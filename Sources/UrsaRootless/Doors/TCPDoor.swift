@@ -38,9 +38,13 @@ final class TCPDoor {
         guard inside.raw >= 0, (try? outside.setNonBlocking()) != nil else { return }
         let result = target.with { connect(inside.raw, $0, $1) }
         guard result == 0 || errno == EINPROGRESS else { return }
-        guard let connection = try? Connection(outside, inside, loop, { [weak self] ended in
-            self?.connections[ObjectIdentifier(ended)] = nil
-        }) else { return }
+        guard
+            let connection = try? Connection(
+                outside, inside, loop,
+                { [weak self] ended in
+                    self?.connections[ObjectIdentifier(ended)] = nil
+                })
+        else { return }
         connections[ObjectIdentifier(connection)] = connection
     }
 }
@@ -116,7 +120,11 @@ private struct Pump: ~Copyable {
         for _ in 0..<8 {
             if start < end {
                 let count = send(target, buffer.baseAddress.map { $0 + start }, end - start, Int32(MSG_NOSIGNAL))
-                if count > 0 { start += count } else if errno == EAGAIN || errno == ENOTCONN { return } else if errno
+                if count > 0 {
+                    start += count
+                } else if errno == EAGAIN || errno == ENOTCONN {
+                    return
+                } else if errno
                     != EINTR
                 {
                     return hasFailed = true
@@ -129,7 +137,11 @@ private struct Pump: ~Copyable {
                 return isDone = true
             }
             let count = recv(source, buffer.baseAddress, buffer.count, 0)
-            if count > 0 { end = count } else if count == 0 { sawEnd = true } else if errno == EAGAIN
+            if count > 0 {
+                end = count
+            } else if count == 0 {
+                sawEnd = true
+            } else if errno == EAGAIN
                 || errno == ENOTCONN
             {
                 return

@@ -25,7 +25,8 @@ final class FrameCarrier {
         try self.link.setNonBlocking()
         try self.engine.setNonBlocking()
         try loop.add(self.link.raw, .read) { [unowned self] _ in self.carry(from: self.link.raw, to: self.engine.raw) }
-        try loop.add(self.engine.raw, .read) { [unowned self] _ in self.carry(from: self.engine.raw, to: self.link.raw) }
+        try loop.add(self.engine.raw, .read) { [unowned self] _ in self.carry(from: self.engine.raw, to: self.link.raw)
+        }
     }
 
     deinit { buffer.deallocate() }

@@ -38,7 +38,8 @@ final class InnerHolder {
         guard result >= 0 else {
             throw UrsaError(
                 .unsupported, "this system lets no ordinary user make namespaces (\(Errno(-result)))",
-                remedy: "allow it (`sysctl user.max_user_namespaces`, and AppArmor's or the distribution's own switch), or use root"
+                remedy:
+                    "allow it (`sysctl user.max_user_namespaces`, and AppArmor's or the distribution's own switch), or use root"
             )
         }
         try PrivateFiles.mount(folder: folder)
@@ -48,7 +49,8 @@ final class InnerHolder {
         let own = ProcessIdentity.current
         try File.replace(
             folder + "/" + Names.holder,
-            text: JSON.record(["pid": .integer(Int64(own.pid)), "startTime": .integer(Int64(own.startTime))]).text + "\n")
+            text: JSON.record(["pid": .integer(Int64(own.pid)), "startTime": .integer(Int64(own.startTime))]).text
+                + "\n")
         Report.ready(report)
         try holder.loop.run()
     }
