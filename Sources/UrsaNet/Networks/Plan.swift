@@ -3,12 +3,14 @@ import UrsaBase
 /// From what should be and what is to the steps between; a pure function.
 struct NetworkPlan {
     let home: HomeMark
+    let wish: HostWish
     let wishes: [NetworkWish]
     let seen: NetObservation
 
-    init(_ home: HomeMark, _ wish: [NetworkWish], _ seen: NetObservation) {
+    init(_ home: HomeMark, _ wish: HostWish, _ seen: NetObservation) {
         self.home = home
-        wishes = (seen.hasIPv6 ? wish : wish.map(\.withoutIPv6)).sorted { $0.name < $1.name }
+        self.wish = wish
+        wishes = (seen.hasIPv6 ? wish.networks : wish.networks.map(\.withoutIPv6)).sorted { $0.name < $1.name }
         self.seen = seen
     }
 
@@ -95,7 +97,9 @@ struct NetworkPlan {
 
     private var tableStep: (any NetStep)? {
         guard !wishes.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
-        let ruleset = Ruleset(home, wishes)
+        var wish = wish
+        wish.networks = wishes
+        let ruleset = Ruleset(home, wish)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
         let isWhole = table.chains == ruleset.chains && table.elements == ruleset.elements
