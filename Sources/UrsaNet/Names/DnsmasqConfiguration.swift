@@ -8,7 +8,7 @@ struct DnsmasqConfiguration: Sendable, Hashable {
         var resolvFile: String
         /// Whether the host has an IPv6 default route; without one it must not offer itself as a router.
         var hasIPv6Default: Bool
-        /// The unprivileged user to run as, or nil for root.
+        /// The unprivileged user to run as, or nil for root; empty to stay who it is, where there is nobody else.
         var user: String?
     }
 
@@ -58,6 +58,8 @@ struct DnsmasqConfiguration: Sendable, Hashable {
         if wish.isReachable { lines.append("host-record=host.ursa.internal,\(wish.hostRecord)") }
         // The bridge has no address of the LAN; leases of its subnet are given out all the same.
         if wish.bridgeHasNoSubnet { lines.append("shared-network=\(bridge),\(wish.subnet.address)") }
+        // An empty name leaves user and group alone.
+        if surroundings.user == "" { lines.append("group=") }
         if let subnet6 = wish.subnet6, let gateway6 = wish.gateway6 {
             // Where only single addresses are behind the bridge, no neighbour is to be looked for on the link.
             let onLink = wish.bridgeHasNoSubnet ? ",off-link" : ""
