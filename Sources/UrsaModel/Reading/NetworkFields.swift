@@ -98,6 +98,7 @@ enum NetworkFields {
             var hasUnknownModel = false
             context.path = whole
             context.read(pairs, at: place, all, of: "a network", into: &draft) { pair, context in
+                if misplacedOption(pair, &context) { return true }
                 guard unknownModel(pair, &context) else { return false }
                 hasUnknownModel = true
                 return true
@@ -122,6 +123,7 @@ enum NetworkFields {
         let words = NetworkSpec.Model.allCases.map(\.rawValue)
         if let model = NetworkSpec.Model(rawValue: scalar.text) {
             draft.network.model = model
+            context.enter(context.path?.with(model.rawValue), scalar.place)
         } else if scalar.meaning == .null {
             context.fault(
                 pair.key.place, "the network \(shown(pair.key.text)) has no model",
@@ -136,17 +138,20 @@ enum NetworkFields {
 
     private static func later(_ word: String) -> String { "the network model `\(word)` is not there yet" }
 
+    /// Deals with options of a model that stand beside it.
+    private static func misplacedOption(_ pair: YAMLPair, _ context: inout ReadContext) -> Bool {
+        guard let (model, option) = ModelFields.option(pair.key.text) else { return false }
+        context.fault(
+            pair.key.place, "a network has no key \(shown(pair.key.text))",
+            remedy: "it stands in the model: `\(model.rawValue): { \(option): … }`")
+        return true
+    }
+
     /// Deals with keys that name models of other versions or tools.
     private static func unknownModel(_ pair: YAMLPair, _ context: inout ReadContext) -> Bool {
         if laterModels.contains(pair.key.text) {
             context.fault(pair.key.place, later(pair.key.text), remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
             return true
-        }
-        if let (model, option) = ModelFields.option(pair.key.text) {
-            context.fault(
-                pair.key.place, "a network has no key \(shown(pair.key.text))",
-                remedy: "it stands in the model: `\(model.rawValue): { \(option): … }`")
-            return false
         }
         guard ["model", "type", "mode", "driver"].contains(pair.key.text) else { return false }
         var word = "nat"

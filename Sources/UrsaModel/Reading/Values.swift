@@ -48,11 +48,13 @@ extension ReadContext {
     mutating func prefix(_ tree: YAMLTree, _ key: String) -> AddressPrefix? {
         guard let word = word(tree, key, example: "[192.0.2.0/24]") else { return nil }
         if let prefix = AddressPrefix(word) { return prefix }
-        fault(tree.place, "\(shown(word)) is no address and no range of addresses", remedy: prefixRemedy(word))
+        fault(
+            tree.place, "\(shown(word)) is no address and no range of addresses",
+            remedy: ReadContext.prefixRemedy(word))
         return nil
     }
 
-    private func prefixRemedy(_ word: String) -> String {
+    private static func prefixRemedy(_ word: String) -> String {
         let parts = word.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         if parts.count == 2, let prefix = Int(parts[1]) {
             if let address = IPv4Address(parts[0]), (0...32).contains(prefix) {

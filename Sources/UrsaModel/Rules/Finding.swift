@@ -36,6 +36,14 @@ struct SpecPath: Hashable {
         return nil
     }
 
+    /// The same part, one member of it.
+    func member(_ member: String, item: Int? = nil) -> SpecPath {
+        var inner = self
+        inner.member = member
+        inner.item = item ?? inner.item
+        return inner
+    }
+
     func with(_ key: String, item: Int? = nil, member: String? = nil) -> SpecPath {
         SpecPath(section, index, key, item: item, member: member)
     }
