@@ -63,7 +63,9 @@ enum RandomSpec {
             if network.model != .user {
                 nic.isIsolated = random.chance(30)
                 nic.isGuarded = random.chance(30)
-                if random.chance(30) { nic.sendRate = BitRate(bitsPerSecond: 8000 + UInt64(random.next(below: 1 << 30))) }
+                if random.chance(30) {
+                    nic.sendRate = BitRate(bitsPerSecond: 8000 + UInt64(random.next(below: 1 << 30)))
+                }
                 nic.receiveRate = random.chance(50) ? nic.sendRate : BitRate(bitsPerSecond: 100_000_000)
             }
             if random.chance(20) { nic.mtu = 1280 }
@@ -102,7 +104,8 @@ enum RandomSpec {
 
     private static func uplinks(_ spec: inout Spec, _ random: inout Random) {
         for index in 0..<random.next(below: 4) {
-            var uplink = UplinkSpec(name: ["wired", "backup", "air"][index], interface: ["eth7", "eth7", "ppp0"][index])
+            var uplink = UplinkSpec(
+                name: ["wired", "backup", "air"][index], interface: ["eth7", "eth7", "ppp0"][index])
             uplink.gateway = IPv4Address(172 << 24 + 20 << 16 + UInt32(index) + 1)
             if random.chance(30) { uplink.gateway6 = IPv6Address(high: 0xfe80 << 48, low: UInt64(index) + 1) }
             if random.chance(30) { uplink.address = IPv4Address(172 << 24 + 20 << 16 + UInt32(index) + 100) }
@@ -139,7 +142,9 @@ enum RandomSpec {
             zones.append(Zone(name: "office", members: [.hosts(prefixes, behind: behind)]))
         }
         spec.firewall.zones = zones
-        let names = ZoneMap(Firewall(zones: zones, policies: [Policy(from: "any", to: "any", action: .drop)]), spec.topology).zones
+        let names = ZoneMap(
+            Firewall(zones: zones, policies: [Policy(from: "any", to: "any", action: .drop)]), spec.topology
+        ).zones
         for _ in 0..<random.next(below: 3) where names.count > 2 {
             let rule = Rule(
                 from: names[random.next(below: names.count - 1)], to: "any",
@@ -163,7 +168,8 @@ enum RandomSpec {
             spec.forwards.append(
                 ForwardSpec(
                     uplink: random.chance(50) ? spec.uplinks.first?.name : nil,
-                    address: random.chance(20) ? IPAddress("192.0.2.1") : nil, transport: random.chance(50) ? .udp : .tcp,
+                    address: random.chance(20) ? IPAddress("192.0.2.1") : nil,
+                    transport: random.chance(50) ? .udp : .tcp,
                     ports: random.chance(50) ? first...first : first...first + 50, to: machine.name,
                     port: random.chance(50) ? 22 : nil,
                     sources: random.chance(30) ? [AddressPrefix(.v4(IPv4Address(0xc633_6407)))] : []))

@@ -33,7 +33,8 @@ struct SchemaTests {
         for field in SpecFields.all { #expect(text.contains("\n## \(field.key)\n")) }
         let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
         let told = rows.compactMap { $0.split(separator: "`").dropFirst().first.map(String.init) }
-        let network = NetworkFields.all.map(\.key) + NetworkSpec.Model.allCases.flatMap { ModelFields.options($0).map(\.key) }
+        let network =
+            NetworkFields.all.map(\.key) + NetworkSpec.Model.allCases.flatMap { ModelFields.options($0).map(\.key) }
         let firewall =
             ZoneFields.all.map(\.key) + PolicyFields.all.map(\.key) + RuleFields.all.map(\.key)
             + ForwardFields.all.map(\.key)
@@ -75,15 +76,19 @@ struct SchemaTests {
         "network-subnet6-48", "network-ipv6-quoted", "network-start-word", "network-mtu-small", "network-mtu-text",
         "model-bridged-fallback-nat", "model-proxy-in-nat", "model-proxy-without-routed", "model-isolated-option",
         "model-uplinks-text", "model-placement-word", "interface-long", "interface-slash", "interface-quote",
-        "interface-list", "uplink-text", "uplink-list", "uplink-no-interface", "uplink-unknown-key", "uplink-gateway-text",
+        "interface-list", "uplink-text", "uplink-list", "uplink-no-interface", "uplink-unknown-key",
+        "uplink-gateway-text",
         "uplink-gateway-prefix", "uplink-weight-large", "uplink-weight-negative", "uplink-fallback-yes",
-        "uplink-check-text", "uplink-check-target", "uplink-check-threshold", "uplink-check-unknown", "uplink-name-upper",
+        "uplink-check-text", "uplink-check-target", "uplink-check-threshold", "uplink-check-unknown",
+        "uplink-name-upper",
         "zone-named-host", "zone-named-any", "zone-text", "zone-list-of-maps", "zone-unknown-key", "policy-map",
-        "policy-text", "policy-no-action", "policy-action-allow", "policy-log-true", "rule-port-zero", "rule-port-large",
+        "policy-text", "policy-no-action", "policy-action-allow", "policy-log-true", "rule-port-zero",
+        "rule-port-large",
         "rule-port-colon", "rule-port-name", "rule-proto", "rule-source-name", "rule-limit-form", "rule-limit-unit",
         "forward-no-port", "forward-no-machine", "forward-machine-port", "forward-port-list", "forward-proto-icmp",
         "admin-name", "admin-text", "card-address6-text", "card-rate-text", "card-rate-bytes", "card-rate-small",
-        "card-rate-empty", "card-rate-word", "card-isolated-word", "card-mtu-small", "file-empty-map", "file-unknown-key", "file-machines-list", "address-prefix",
+        "card-rate-empty", "card-rate-word", "card-isolated-word", "card-mtu-small", "file-empty-map",
+        "file-unknown-key", "file-machines-list", "address-prefix",
     ]
 
     @Test("faults of form are faults by the schema too", arguments: malformed)

@@ -101,7 +101,9 @@ enum CardFields {
 
     @Sendable private static func readRate(_ tree: YAMLTree, _ context: inout ReadContext, _ card: inout NICSpec) {
         guard case .map(let pairs, let place) = tree else {
-            if let rate = context.rate(tree, "rate", example: "10M") { (card.sendRate, card.receiveRate) = (rate, rate) }
+            if let rate = context.rate(tree, "rate", example: "10M") {
+                (card.sendRate, card.receiveRate) = (rate, rate)
+            }
             return
         }
         let path = context.path

@@ -54,7 +54,8 @@ enum ForwardFields {
             otherWords: ["machine", "target", "vm", "guest"], isRequired: true,
             read: { tree, context, forward in
                 guard let name = context.name(tree, "to", example: "web") else { return }
-                guard let colon = name.lastIndex(of: ":"), let port = PublishSpec.port(String(name[colon...].dropFirst()))
+                guard let colon = name.lastIndex(of: ":"),
+                    let port = PublishSpec.port(String(name[colon...].dropFirst()))
                 else {
                     forward.machine = name
                     return

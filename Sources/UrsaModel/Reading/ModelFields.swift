@@ -37,9 +37,11 @@ enum ModelFields {
         switch model {
         case .nat: "A private subnet whose machines reach the outside by the host's addresses."
         case .isolated: "A private subnet without a way out, in which the host has no address."
-        case .routed: "A subnet that the host forwards to and from without translation; the outside needs a route to it."
+        case .routed:
+            "A subnet that the host forwards to and from without translation; the outside needs a route to it."
         case .bridged: "Machines are on the LAN itself: its interface becomes a port of a bridge."
-        case .lan: "Machines have addresses of the LAN, for which the host answers there (proxy ARP and NDP); no bridge."
+        case .lan:
+            "Machines have addresses of the LAN, for which the host answers there (proxy ARP and NDP); no bridge."
         case .user: "No network of the host: each machine has a user-space NAT of its own; needs no root."
         }
     }

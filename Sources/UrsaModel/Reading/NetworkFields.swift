@@ -129,7 +129,9 @@ enum NetworkFields {
                 pair.key.place, "the network \(shown(pair.key.text)) has no model",
                 remedy: "write `\(pair.key.text.utf8.count > 32 ? "lab" : pair.key.text): nat`")
         } else if laterModels.contains(scalar.text) {
-            context.fault(scalar.place, later(scalar.text), remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
+            context.fault(
+                scalar.place, later(scalar.text),
+                remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
         } else {
             context.fault(
                 scalar.place, "\(shown(scalar.text)) is no network model", remedy: choiceRemedy(scalar.text, words))
@@ -150,7 +152,9 @@ enum NetworkFields {
     /// Deals with keys that name models of other versions or tools.
     private static func unknownModel(_ pair: YAMLPair, _ context: inout ReadContext) -> Bool {
         if laterModels.contains(pair.key.text) {
-            context.fault(pair.key.place, later(pair.key.text), remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
+            context.fault(
+                pair.key.place, later(pair.key.text),
+                remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
             return true
         }
         guard ["model", "type", "mode", "driver"].contains(pair.key.text) else { return false }

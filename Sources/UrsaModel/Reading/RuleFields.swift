@@ -181,7 +181,9 @@ extension RateLimit {
         let parts = first.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let count = number(parts[0]) else { throw fault(form) }
         guard let unit = Unit(rawValue: String(parts[1])) else {
-            let short: [String: Unit] = ["s": .second, "sec": .second, "m": .minute, "min": .minute, "h": .hour, "d": .day]
+            let short: [String: Unit] = [
+                "s": .second, "sec": .second, "m": .minute, "min": .minute, "h": .hour, "d": .day,
+            ]
             let words = Unit.allCases.map(\.rawValue)
             let meant = short[String(parts[1])].map { "did you mean `\(count)/\($0.rawValue)`?" }
             throw fault(meant ?? choiceRemedy(String(parts[1]), words))

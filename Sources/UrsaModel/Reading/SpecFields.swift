@@ -82,7 +82,8 @@ enum SpecFields {
 
     private static let policy = Field<Spec>(
         key: "policy",
-        about: "What happens between two zones when no rule decides; the first that fits a pair of zones is the pair's one.",
+        about:
+            "What happens between two zones when no rule decides; the first that fits a pair of zones is the pair's one.",
         schema: [
             "type": ["array", "null"], "maxItems": .integer(Int64(Limits.policies)),
             "items": ["$ref": "#/$defs/policy"],
@@ -179,7 +180,8 @@ enum SpecFields {
         if tree.isNull { return [] }
         if case .map = tree {
             context.fault(
-                tree.place, "`\(key)` wants a list, not a map", remedy: "begin each entry with a hyphen: `- \(example)`")
+                tree.place, "`\(key)` wants a list, not a map", remedy: "begin each entry with a hyphen: `- \(example)`"
+            )
             return []
         }
         return context.list(tree, key, example: "[\(example)]") ?? []

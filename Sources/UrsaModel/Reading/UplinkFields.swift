@@ -109,8 +109,13 @@ enum CheckFields {
             },
             write: { .string("\($0.target)") }),
         Field(
-            key: "interval", about: "Seconds between questions.",
-            schema: UplinkFields.integerSchema(Limits.checkInterval, default: 1), otherWords: ["every", "period"],
+            key: "interval", about: "Time between questions: seconds, or a number with s, m or h; 1s to 1h.",
+            schema: [
+                "type": ["integer", "string"], "minimum": .integer(Int64(Limits.checkInterval.lowerBound)),
+                "maximum": .integer(Int64(Limits.checkInterval.upperBound)), "pattern": "^[0-9]{1,9}[smh]?$",
+                "default": 1,
+            ],
+            otherWords: ["every", "period"],
             read: { tree, context, check in
                 guard let word = context.word(tree, "interval", example: "1s") else { return }
                 do throws(UrsaError) { check.interval = try Seconds(parsing: word).count } catch {

@@ -5,10 +5,14 @@ import UrsaFirewall
 enum ZoneFields {
     /// All keys, in the order in which they are written.
     static let all: [Field<Zone>] = [
-        names("uplinks", "Uplinks: everything behind them.", ["uplink", "providers"], "wired") { .uplink($0) } _: {
+        names("uplinks", "Uplinks: everything behind them.", ["uplink", "providers"], "wired") {
+            .uplink($0)
+        } _: {
             if case .uplink(let name) = $0 { name } else { nil }
         },
-        names("networks", "Networks: all their machines.", ["network", "nets"], "lan") { .network($0) } _: {
+        names("networks", "Networks: all their machines.", ["network", "nets"], "lan") {
+            .network($0)
+        } _: {
             if case .network(let name) = $0 { name } else { nil }
         },
         Field(
@@ -30,7 +34,9 @@ enum ZoneFields {
                 zone.changeHosts { $0.behind = name }
             },
             write: { zone in zone.hosts.map { .string($0.behind) } }),
-        names("machines", "Machines, by all their addresses.", ["machine", "vms"], "db") { .machine($0) } _: {
+        names("machines", "Machines, by all their addresses.", ["machine", "vms"], "db") {
+            .machine($0)
+        } _: {
             if case .machine(let name) = $0 { name } else { nil }
         },
     ]

@@ -46,14 +46,17 @@ extension Spec {
     }
 
     private func zoneRemedy(_ name: String, _ names: [String]) -> String {
-        if let zone = firewall.zones.first(where: { $0.members.contains(.network(name)) || $0.members.contains(.uplink(name)) }) {
+        if let zone = firewall.zones.first(where: {
+            $0.members.contains(.network(name)) || $0.members.contains(.uplink(name))
+        }) {
             return "it is in the zone `\(zone.name)`: use that"
         }
         if let network = networks.first(where: { $0.name == name }) {
             switch network.model {
             case .isolated: return "nothing leaves or enters an isolated network, so there is nothing to decide"
             case .user: return "the host's firewall does not see a network of the model `user`"
-            case .bridged: return "a bridged network is part of the LAN's zone; put it in a zone to speak of its machines"
+            case .bridged:
+                return "a bridged network is part of the LAN's zone; put it in a zone to speak of its machines"
             case .nat, .routed, .lan: break
             }
         }
@@ -61,7 +64,8 @@ extension Spec {
             return "for one machine make a zone: `zones: { \(name): { machines: [\(name)] } }`"
         }
         if name == Zone.outside, !uplinks.isEmpty {
-            return "with uplinks, each is a zone; for all of them write `zones: { net: [\(uplinks.map(\.name).prefix(4).joined(separator: ", "))] }`"
+            return
+                "with uplinks, each is a zone; for all of them write `zones: { net: [\(uplinks.map(\.name).prefix(4).joined(separator: ", "))] }`"
         }
         let others: [String: String] = ["fw": Zone.host, "$fw": Zone.host, "all": Zone.any, "internet": Zone.outside]
         if let meant = others[name.lowercased()] { return "did you mean `\(meant)`?" }
@@ -145,7 +149,8 @@ extension Spec {
                 findings.append(unreached(.rules, "rule", index, behind))
             case .unreachablePolicy(let index, let behind):
                 findings.append(unreached(.policy, "policy", index, behind))
-            case .idleRule(let index, let reason) where firewall.rules[index].transport != .icmp || firewall.rules[index].ports.isEmpty:
+            case .idleRule(let index, let reason)
+            where firewall.rules[index].transport != .icmp || firewall.rules[index].ports.isEmpty:
                 findings.append(
                     Finding(
                         path: SpecPath(.rules, index), message: "the rule fits nothing: \(reason)",
@@ -165,7 +170,8 @@ extension Spec {
         if let first = uncovered.first {
             let pairs = uncovered.prefix(4).map { "\($0.from) → \($0.to)" }.joined(separator: ", ")
             let rest = uncovered.count > 4 ? " and \(uncovered.count - 4) more" : ""
-            let section: SpecPath.Section = firewall.policies.isEmpty ? (firewall.zones.isEmpty ? .rules : .zones) : .policy
+            let section: SpecPath.Section =
+                firewall.policies.isEmpty ? (firewall.zones.isEmpty ? .rules : .zones) : .policy
             let remedy =
                 uncovered.count == 1
                 ? "say it: `- { from: \(first.from), to: \(first.to), action: reject }`"

@@ -71,7 +71,8 @@ extension Spec {
                 findings.append(
                     Finding(
                         path: path, against: SpecPath(.forwards, other, "port"),
-                        message: "\(what) port \(port) is forwarded twice; to \(shown(forwards[other].machine)) already",
+                        message:
+                            "\(what) port \(port) is forwarded twice; to \(shown(forwards[other].machine)) already",
                         remedy: "choose another port, or another uplink"))
                 continue
             }
@@ -79,7 +80,11 @@ extension Spec {
             var high = published.count
             while low < high {
                 let middle = (low + high) / 2
-                if published[middle].port.hostPort < forward.ports.lowerBound { low = middle + 1 } else { high = middle }
+                if published[middle].port.hostPort < forward.ports.lowerBound {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
             }
             let rest = published[low...].prefix { $0.port.hostPort <= forward.ports.upperBound }
             guard let other = rest.first(where: { forward.collides(with: $0.port, addresses) }) else { continue }
@@ -135,7 +140,9 @@ extension ForwardSpec {
 
     /// Whether a place on the host, given by uplink or address, has an address with this one in common, as far as the
     /// file tells.
-    private func meets(uplink other: String?, address otherAddress: IPAddress?, _ addresses: [String: IPv4Address?]) -> Bool {
+    private func meets(uplink other: String?, address otherAddress: IPAddress?, _ addresses: [String: IPv4Address?])
+        -> Bool
+    {
         if let uplink, let other, uplink != other { return false }
         func literal(_ uplink: String?, _ address: IPAddress?) -> IPAddress? {
             if let address { return address }
@@ -144,7 +151,9 @@ extension ForwardSpec {
         }
         let mine = literal(uplink, address)
         let theirs = literal(other, otherAddress)
-        if let mine, let theirs { return mine == theirs || mine.isAny && !theirs.isIPv6 || theirs.isAny && !mine.isIPv6 }
+        if let mine, let theirs {
+            return mine == theirs || mine.isAny && !theirs.isIPv6 || theirs.isAny && !mine.isIPv6
+        }
         // An uplink whose address the file does not tell meets what is on every address, not what is on a certain one.
         if uplink != nil, other == nil, otherAddress != nil { return false }
         if uplink == nil, other != nil, address != nil { return false }

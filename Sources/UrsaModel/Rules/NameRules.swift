@@ -54,7 +54,9 @@ enum NameRules {
         }
         guard isInterface(name) else { return ("\(shown(name)) can't be an interface's name", see) }
         if name == "lo" { return ("`lo` leads nowhere but to the host itself", see) }
-        if isOurs(name) { return ("the interface \(shown(name)) is one of Ursa's own", "name one of the host's; \(see)") }
+        if isOurs(name) {
+            return ("the interface \(shown(name)) is one of Ursa's own", "name one of the host's; \(see)")
+        }
         return nil
     }
 

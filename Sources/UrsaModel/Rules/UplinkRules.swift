@@ -32,7 +32,9 @@ extension UplinkSpec {
         if let gateway6, gateway6.high >> 56 == 0xff || gateway6.high == 0 && gateway6.low <= 1 {
             add(path.with("gateway6"), "\(gateway6) can't be a gateway", "name the provider's router")
         }
-        if !Limits.weight.contains(weight) { add(path.with("weight"), "a weight of \(weight) can't be", "it is 0 to 255") }
+        if !Limits.weight.contains(weight) {
+            add(path.with("weight"), "a weight of \(weight) can't be", "it is 0 to 255")
+        }
         if isFallback, weight == 0 {
             add(path.with("weight"), "a fallback with weight 0 would never be used", "leave the weight out")
         }
@@ -162,7 +164,8 @@ extension Spec {
             guard network.model == .bridged, let name = network.interface else { continue }
             if let other = ports[name] {
                 findings.append(
-                    clash(index, "bridged", "interface", name, "of the network \(shown(networks[other].name)) already",
+                    clash(
+                        index, "bridged", "interface", name, "of the network \(shown(networks[other].name)) already",
                         SpecPath(.networks, other, "bridged", member: "interface"),
                         "put the machines of both on one network"))
             } else {
@@ -170,7 +173,10 @@ extension Spec {
             }
         }
         for (index, network) in networks.enumerated() {
-            let uses = [("lan", "interface", network.model == .lan ? network.interface : nil), ("routed", "proxy", network.proxy)]
+            let uses = [
+                ("lan", "interface", network.model == .lan ? network.interface : nil),
+                ("routed", "proxy", network.proxy),
+            ]
             for case (let key, let member, let name?) in uses {
                 guard let other = ports[name] else { continue }
                 findings.append(
@@ -188,13 +194,16 @@ extension Spec {
                     against: SpecPath(.networks, other, "bridged", member: "interface"),
                     message: "\(shown(uplink.interface)) can't be an uplink: it is a port of the bridged network "
                         + shown(networks[other].name),
-                    remedy: "make that network `lan: { interface: \(uplink.interface) }`, which leaves the interface as it is"))
+                    remedy:
+                        "make that network `lan: { interface: \(uplink.interface) }`, which leaves the interface as it is"
+                ))
         }
         return findings
     }
 
     private func clash(
-        _ index: Int, _ key: String, _ member: String, _ name: String, _ what: String, _ other: SpecPath, _ remedy: String
+        _ index: Int, _ key: String, _ member: String, _ name: String, _ what: String, _ other: SpecPath,
+        _ remedy: String
     ) -> Finding {
         Finding(
             path: SpecPath(.networks, index, key, member: member), against: other,

@@ -76,7 +76,8 @@ extension Spec {
     }
 
     private func memberFindings(_ member: Zone.Member, _ zone: Zone, _ path: SpecPath) -> [Finding] {
-        func finding(_ message: String, _ remedy: String, _ path: SpecPath, _ looks: [SpecPath.Section] = []) -> Finding {
+        func finding(_ message: String, _ remedy: String, _ path: SpecPath, _ looks: [SpecPath.Section] = []) -> Finding
+        {
             Finding(path: path, looksThrough: looks, message: message, remedy: remedy)
         }
         switch member {
@@ -140,7 +141,9 @@ extension Spec {
                     message: message, remedy: remedy))
         }
         if prefixes.isEmpty {
-            add(path, "the zone \(shown(zone.name)) names no addresses", "write `hosts: [192.0.2.0/24]`, or leave out `behind`")
+            add(
+                path, "the zone \(shown(zone.name)) names no addresses",
+                "write `hosts: [192.0.2.0/24]`, or leave out `behind`")
         }
         if prefixes.count > Limits.prefixesOfRule {
             add(path, "\(prefixes.count) ranges are too many", "at most \(Limits.prefixesOfRule) are allowed")
@@ -149,7 +152,8 @@ extension Spec {
         for (item, prefix) in prefixes.enumerated() {
             if let other = prefixes[..<item].firstIndex(where: { $0.overlaps(prefix) }) {
                 add(
-                    whole.with("hosts", item: item), "\(prefix.short) overlaps \(prefixes[other].short) of the same zone",
+                    whole.with("hosts", item: item),
+                    "\(prefix.short) overlaps \(prefixes[other].short) of the same zone",
                     "remove one of the two", against: whole.with("hosts", item: other))
             }
         }
@@ -169,14 +173,19 @@ extension Spec {
         guard let index = networks.firstIndex(where: { $0.name == behind }) else { return findings }
         let network = networks[index]
         if network.model == .user {
-            add(whole.with("behind"), "\(shown(behind)) is of the model `user`, which the host's firewall does not see", "name another one")
+            add(
+                whole.with("behind"), "\(shown(behind)) is of the model `user`, which the host's firewall does not see",
+                "name another one")
         }
         for (item, prefix) in prefixes.enumerated() {
-            let subnet = prefix.address.isIPv6 ? network.subnet6.map { AddressPrefix(address: .v6($0.address), prefix: $0.prefix) }
+            let subnet =
+                prefix.address.isIPv6
+                ? network.subnet6.map { AddressPrefix(address: .v6($0.address), prefix: $0.prefix) }
                 : network.subnet.map { AddressPrefix(address: .v4($0.address), prefix: $0.prefix) }
             guard let subnet, !subnet.contains(prefix.address) || prefix.prefix < subnet.prefix else { continue }
             add(
-                whole.with("hosts", item: item), "\(prefix.short) is not in the subnet \(subnet) of the network \(shown(behind))",
+                whole.with("hosts", item: item),
+                "\(prefix.short) is not in the subnet \(subnet) of the network \(shown(behind))",
                 "name addresses of that network", against: SpecPath(.networks, index))
         }
         return findings

@@ -27,7 +27,9 @@ public enum SpecSchema {
             "rule": RuleFields.all.schema("An exception to the policies."),
             "forward": ForwardFields.all.schema("Ports of the host that lead into a machine."),
             "interface": ["type": "string", "pattern": .string(Patterns.interface)],
-            "address": ["type": "string", "anyOf": [["pattern": .string(Patterns.ipv4)], ["pattern": .string(Patterns.ipv6)]]],
+            "address": [
+                "type": "string", "anyOf": [["pattern": .string(Patterns.ipv4)], ["pattern": .string(Patterns.ipv6)]],
+            ],
             "prefix": ["type": "string", "pattern": .string(Patterns.prefix)],
             "ports": [
                 "anyOf": [
