@@ -11,6 +11,7 @@ struct Observer: Sendable {
         result.hasIPv6 = File.exists("/proc/sys/net/ipv6")
         result.hosts = (try? File.read(home.hostsFile)) ?? []
         result.table = try FirewallTable.look(home.tableName, counting: true)
+        result.portFilter = try FirewallTable.look(home.tableName, .bridge)
         result.tableText = try? File.readText(home.tableFile)
         result.journal = SettingsJournal(home).changes
         result.settings = HostSettings.changesNeeded()
@@ -30,6 +31,7 @@ struct Observer: Sendable {
         }
         result.lans = LANSeen(home, links, addresses, routes, try socket.published())
         result.bridges = BridgesSeen(home, links, addresses)
+        result.foreign = try ForeignSeen.look(home, links: links.map(\.name))
         result.routing = try RoutingSeen.look(home, socket, links, addresses, routes)
         for name in names(links) {
             var seen = NetworkSeen()
@@ -132,6 +134,7 @@ struct Observer: Sendable {
         var seen = NetworkSeen()
         for setting in NamespaceSettings.all { if let fact = setting.holding { seen.add(.namespace, fact) } }
         for setting in BridgeSettings.all { if let fact = setting.holding { seen.add(.bridge, fact) } }
+        seen.portFilter = try FirewallTable.look(home.tableName, .bridge)
         let socket = try NetlinkSocket()
         let links = try socket.links()
         let marked = links.filter { home.network(alias: $0.alias) == name }
@@ -182,6 +185,7 @@ extension NetworkSeen {
         facts.formUnion(inside.facts)
         stray += inside.stray
         ports.merge(inside.ports) { _, inner in inner }
+        portFilter = inside.portFilter
     }
 }
 
