@@ -36,14 +36,15 @@ let package = Package(
         .target(name: "UrsaKeeper", dependencies: ["UrsaBase", "UrsaQMP", "CLinux"], swiftSettings: strict),
         .target(name: "UrsaKVM", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
         .target(name: "UrsaDoctor", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
-        .target(name: "UrsaNet", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
+        .target(name: "UrsaFirewall", dependencies: ["UrsaBase"], swiftSettings: strict),
+        .target(name: "UrsaNet", dependencies: ["UrsaFirewall", "UrsaBase", "CLinux"], swiftSettings: strict),
         .systemLibrary(name: "CCompression"),
         .target(name: "UrsaDisk", dependencies: ["UrsaBase", "CLinux", "CCompression"], swiftSettings: strict),
 
         // What a person may say, and the parts that act on it.
         .target(
             name: "UrsaModel",
-            dependencies: ["UrsaBase", .product(name: "Yams", package: "Yams")],
+            dependencies: ["UrsaFirewall", "UrsaBase", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
         .target(
             name: "UrsaQEMU", dependencies: ["UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
@@ -54,7 +55,7 @@ let package = Package(
         .target(
             name: "UrsaControl",
             dependencies: [
-                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaDoctor",
+                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaKeeper", "UrsaQMP", "UrsaDoctor",
                 "UrsaKVM", "UrsaBase", "CLinux",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
@@ -64,8 +65,9 @@ let package = Package(
         .executableTarget(
             name: "ursa",
             dependencies: [
-                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaQEMU", "UrsaKeeper", "UrsaDoctor",
-                "UrsaBase", "CLinux",
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaFirewall", "UrsaQEMU",
+                "UrsaKeeper",
+                "UrsaDoctor", "UrsaBase", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -74,7 +76,7 @@ let package = Package(
         // Tests: unit tests per target, and the suites that drive the real programs.
         .testTarget(name: "UrsaBaseTests", dependencies: ["UrsaBase"], swiftSettings: strict),
         .testTarget(
-            name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaBase"], exclude: ["Fixtures"],
+            name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaFirewall", "UrsaBase"], exclude: ["Fixtures"],
             swiftSettings: strict),
         .testTarget(
             name: "UrsaKeeperTests", dependencies: ["UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
@@ -84,14 +86,17 @@ let package = Package(
         .testTarget(
             name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaDiskTests", dependencies: ["UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
-        .testTarget(name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "UrsaFirewallTests", dependencies: ["UrsaFirewall", "UrsaBase"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaFirewall", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
         .testTarget(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "UrsaControlTests",
             dependencies: [
-                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaBase",
+                "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaBase",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
@@ -102,7 +107,8 @@ let package = Package(
         .testTarget(
             name: "HostileTests",
             dependencies: [
-                "TestSupport", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaKeeper", "UrsaQMP", "UrsaBase", "CLinux",
+                "TestSupport", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaKeeper", "UrsaQMP",
+                "UrsaBase", "CLinux",
                 "ursa",
                 "ursa-keeper",
             ],

@@ -2,5 +2,6 @@
 #define CCOMPRESSION_H
 #include <libdeflate.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 #include <bzlib.h>
 #endif

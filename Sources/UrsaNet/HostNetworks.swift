@@ -16,8 +16,13 @@ public struct HostNetworks: Sendable {
 
     /// All steps from what was seen to what is wanted, and nothing else: leftovers of the home go, what is damaged is
     /// mended part by part. Empty when all is as wanted. Pure: same arguments, same steps.
-    public func plan(_ wish: [NetworkWish], _ seen: NetObservation) -> [any Step] {
+    public func plan(_ wish: HostWish, _ seen: NetObservation) -> [any Step] {
         NetworkPlan(home, wish, seen).steps
+    }
+
+    /// The same for networks alone.
+    public func plan(_ networks: [NetworkWish], _ seen: NetObservation) -> [any Step] {
+        plan(HostWish(networks: networks), seen)
     }
 
     /// Applies steps of `plan`; networks are worked on at the same time. When a step fails, all that was done is undone
@@ -36,12 +41,12 @@ public struct HostNetworks: Sendable {
     }
 
     /// Makes the host's networks what is wanted: observes, plans and applies. Returns the steps that were done.
-    /// `converge([])` takes everything of the home away.
+    /// `converge(HostWish())` takes everything of the home away.
     ///
     /// One call per home at a time: the caller holds the home's lock, from before it finds out what is wanted.
     @discardableResult
     public func converge(
-        _ wish: [NetworkWish], report: (any Step) -> Void = { _ in }
+        _ wish: HostWish, report: (any Step) -> Void = { _ in }
     ) throws(UrsaError) -> [any Step] {
         // A writer of the names file that was killed half way leaves its new copy beside it, whether or not anything is
         // to be written now.
@@ -49,5 +54,13 @@ public struct HostNetworks: Sendable {
         let steps = plan(wish, try observe())
         try apply(steps, report: report)
         return steps
+    }
+
+    /// The same for networks alone.
+    @discardableResult
+    public func converge(
+        _ networks: [NetworkWish], report: (any Step) -> Void = { _ in }
+    ) throws(UrsaError) -> [any Step] {
+        try converge(HostWish(networks: networks), report: report)
     }
 }

@@ -80,6 +80,8 @@ public enum IPAddress: Hashable, Sendable, CustomStringConvertible {
         guard let address = IPv6Address(text) else { return nil }
         self = .v6(address)
     }
+    /// Whether it is of IPv6.
+    public var isIPv6: Bool { if case .v6 = self { true } else { false } }
     /// The address's text.
     public var description: String {
         switch self {

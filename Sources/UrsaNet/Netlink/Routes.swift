@@ -2,13 +2,6 @@ import CLinux
 import Glibc
 import UrsaBase
 
-/// An address with its prefix length, of a link or as a route's destination.
-struct AddressPrefix: Sendable, Hashable, CustomStringConvertible {
-    var address: IPAddress
-    var prefix: Int
-    var description: String { "\(address)/\(prefix)" }
-}
-
 /// An address of a link.
 struct LinkAddress: Sendable, Hashable {
     var link: Int32

@@ -3,12 +3,14 @@ import UrsaBase
 /// From what should be and what is to the steps between; a pure function.
 struct NetworkPlan {
     let home: HomeMark
+    let wish: HostWish
     let wishes: [NetworkWish]
     let seen: NetObservation
 
-    init(_ home: HomeMark, _ wish: [NetworkWish], _ seen: NetObservation) {
+    init(_ home: HomeMark, _ wish: HostWish, _ seen: NetObservation) {
         self.home = home
-        wishes = (seen.hasIPv6 ? wish : wish.map(\.withoutIPv6)).sorted { $0.name < $1.name }
+        self.wish = wish
+        wishes = (seen.hasIPv6 ? wish.networks : wish.networks.map(\.withoutIPv6)).sorted { $0.name < $1.name }
         self.seen = seen
     }
 
