@@ -68,7 +68,7 @@ struct Copier {
         try OSThread.concurrently(Array(0..<options.workerCount)) { _ throws(UrsaError) in
             do throws(UrsaError) {
                 let writer = try target.makeWriter()
-                let buffer = PageBuffer(count: Int(most))
+                let buffer = AlignedBuffer(count: Int(most))
                 while !failed.isSet, let piece = try queue.next() {
                     var position = 0
                     for run in piece.runs where !run.isZero {

@@ -37,6 +37,8 @@ final class PieceQueue: Sendable {
 
     /// Most runs of a piece.
     private static let mostRuns = 256
+    /// Most bytes of zeros that a piece tells at a time.
+    private static let mostZeroes: UInt64 = 256 << 20
 
     /// A queue over the bytes 0..<size of a disk.
     ///
@@ -68,13 +70,19 @@ final class PieceQueue: Sendable {
     private func next(_ state: inout State) throws(UrsaError) -> Piece? {
         var piece = Piece(number: state.number)
         var room = most
-        while room > 0, piece.runs.count < PieceQueue.mostRuns, state.offset < size {
+        while room > 0, piece.runs.last?.isZero != true, piece.runs.count < PieceQueue.mostRuns, state.offset < size {
             guard let run = try run(&state) else { continue }
             if run.isZero {
                 state.pending = nil
-                state.offset = run.offset + run.count
-                if tellsZeroes { append(run, &piece) }
-                continue
+                guard tellsZeroes else {
+                    state.offset = run.offset + run.count
+                    continue
+                }
+                // Not all at once: who writes tables for them keeps those in memory until the piece is done.
+                let count = min(run.count, PieceQueue.mostZeroes)
+                append(Piece.Run(offset: run.offset, count: count, isZero: true), &piece)
+                state.offset = run.offset + count
+                break
             }
             let count = min(run.count, room)
             append(Piece.Run(offset: run.offset, count: count, isZero: false), &piece)
@@ -104,7 +112,11 @@ final class PieceQueue: Sendable {
         let offset = state.offset
         if treatsAllAsData { return Piece.Run(offset: offset, count: size - offset, isZero: false) }
         guard offset < extents.size else { return Piece.Run(offset: offset, count: size - offset, isZero: true) }
-        let extent = try extents.extent(at: offset, limit: min(size, extents.size) - offset)
+        let limit = min(size, extents.size) - offset
+        let extent =
+            skipsUnallocated
+            ? try extents.extent(at: offset, limit: limit)
+            : try extents.chainExtent(at: offset, limit: limit).extent
         let length = max(1, min(extent.length, size - offset))
         switch extent.kind {
         case .data:
