@@ -9,15 +9,20 @@ enum CommandLineProgram {
     ///
     /// - Returns: the exit status: 0 done, 1 failed, 2 wrong usage or spec, 3 not found. A signal ends the program with
     ///   130 without coming back here (see `Signals`).
-    static func run(arguments: [String]) -> Int32 {
+    ///
+    /// - Parameter program: the name that it was called by.
+    static func run(program: String, arguments: [String]) -> Int32 {
         fillStandardDescriptors()
         // A reader that went away (`ursa ps | head`) shows as an error of write(2) and is no failure of ours.
         _ = clinux_ignore_sigpipe()
         // Completion runs at each press of the Tab key: no threads, no signals, nothing but the answer.
         if arguments.first == "---completion" { return Completions.answer(arguments) }
         Screen.isJSON = wantsJSON(arguments)
+        let image = ImageTool.call(program: program, arguments: arguments)
+        if image != nil { ImageProgress.expectSignal() }
         do {
             try Signals.handle()
+            if let image { return finish(ImageTool.run(image)) }
             if let error = Spelling.unknownCommand(in: arguments) { throw error }
             var command = try UrsaCommand.parseAsRoot(arguments)
             try command.run()

@@ -50,10 +50,13 @@ extension ImageOption {
     static let output = option(nil, "output", "human|json", "How to print the result")
     static let imageOptions = flag(nil, "image-opts", "FILE is a list of qemu's block options (by qemu-img)")
     static let object = option(nil, "object", "DEF", "An object such as a secret, for qemu-img")
+    static let allow = option(
+        nil, "allow", "FILE", "Open this file when an image names it, wherever it is")
     static let trusted = flag(
-        nil, "trust-backing", "Open backing and data files wherever the image says they are")
+        nil, "trust-backing", "Open every file that images name, wherever it is")
     static func format(_ help: String = "Format of FILE") -> ImageOption { option("f", "FMT", help) }
-    static let cache = option("t", "CACHE", "Cache mode of what is written: none, writeback, writethrough, directsync, unsafe")
-    static let sourceCache = option("T", "CACHE", "Cache mode of what is read")
+    static let cache = option(
+        "t", "CACHE", "unsafe: don't wait until all is on the disk; other modes: wait")
+    static let sourceCache = option("T", "CACHE", "none or directsync: read past the page cache")
     static let rate = option("r", "RATE", "At most so many bytes a second")
 }
