@@ -25,12 +25,15 @@ public struct RateLimit: Sendable, Hashable, CustomStringConvertible {
     public var unit: Unit
     /// How many may come at once, at least 1.
     public var burst: Int
+    /// Whether each source address is counted by itself, so that one can't use up the others' share.
+    public var isPerSource: Bool
 
     /// A limit.
-    public init(count: Int, unit: Unit, burst: Int = 5) {
+    public init(count: Int, unit: Unit, burst: Int = 5, isPerSource: Bool = false) {
         self.count = count
         self.unit = unit
         self.burst = burst
+        self.isPerSource = isPerSource
     }
 
     /// `10/minute`.

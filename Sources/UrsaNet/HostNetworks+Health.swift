@@ -42,7 +42,7 @@ extension HostNetworks {
         }
         if DnsmasqProcess(folder: home.folder(network: name)).identity == nil { return "its dnsmasq does not run" }
         guard let table else { return "the nftables table \(home.tableName) is gone" }
-        if table.chains.values.reduce(0, +) < Ruleset.smallestUse {
+        if table.chains.values.reduce(0, +) < Ruleset.smallestUse(home) {
             return "the nftables table \(home.tableName) was changed"
         }
         return isForwarding ? nil : "the host does not forward packets (net.ipv4.ip_forward is 0)"

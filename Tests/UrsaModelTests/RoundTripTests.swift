@@ -34,7 +34,6 @@ struct RoundTripTests {
                 nat: {}
                 ipv6: true
                 start: on-demand
-                mtu: 1500
             machines:
               web:
                 image: tiny

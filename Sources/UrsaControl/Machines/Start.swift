@@ -124,7 +124,7 @@ extension Ursa {
             if network?.model == .nat, let host {
                 let name = Ursa.tapName(record, position)
                 taps.append(SharedFD(try openTap(name, card.network, host, networksAreDone)))
-                cards.append(.tap(mac: card.mac, mtu: network?.mtu))
+                cards.append(.tap(mac: card.mac, mtu: network.map { $0.mtu ?? 1500 }))
             } else {
                 cards.append(.user(mac: card.mac))
             }

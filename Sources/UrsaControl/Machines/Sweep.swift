@@ -112,11 +112,11 @@ extension Ursa {
         for line in StepGroups(done).lines { report(.line(line.description)) }
     }
 
-    func wishes(_ store: Store) throws(UrsaError) -> [NetworkWish] {
+    func wishes(_ store: Store) throws(UrsaError) -> HostWish {
         let (networks, machines, claims) = try store.read { db in
             (try db.networks(), try db.machines(), try db.liveClaims())
         }
-        return Wishes.networks(networks, machines, live: liveMachines(machines, claims: claims))
+        return Wishes.host(networks, machines, live: liveMachines(machines, claims: claims))
     }
 }
 

@@ -5,6 +5,18 @@ import UrsaNet
 /// Which networks the host should have right now: those with a machine that runs or is being started, and those that
 /// were asked to be there always. Derived anew each time, so it can't go stale.
 enum Wishes {
+    /// Everything that the home wants of the host.
+    static func host(_ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>) -> HostWish {
+        HostWish(
+            networks: networks(records, machines, live: live), bridges: bridges(records, machines, live: live))
+    }
+
+    /// Networks whose machines are on the LAN itself.
+    static func bridges(_ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>) -> [BridgeWish] {
+        []
+    }
+
+    /// Networks of a subnet of their own.
     static func networks(_ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>) -> [NetworkWish] {
         records.compactMap { record in
             guard record.spec.model == .nat, let subnet = record.subnet else { return nil }
@@ -13,7 +25,7 @@ enum Wishes {
             }
             guard record.wanted || !here.isEmpty else { return nil }
             var wish = NetworkWish(
-                name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu)
+                name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu ?? 1500)
             for machine in here {
                 for card in machine.cards where card.network == record.spec.name {
                     guard let address = card.address else { continue }

@@ -33,7 +33,7 @@ extension Ursa {
         let steps = try host.map { (host) throws(UrsaError) in
             let future = futureMachines(spec, project, machines, difference, cards)
             let alive = live.subtracting(difference.gone).union(spec.machines.map(\.name))
-            return host.plan(Wishes.networks(networks, future, live: alive), try host.observe())
+            return host.plan(Wishes.host(networks, future, live: alive), try host.observe())
         }
         var groups = StepGroups(steps ?? [])
         for network in difference.networks {
@@ -228,7 +228,7 @@ extension Ursa {
                 if network.project == project { network.wanted = false }
                 return network
             }
-            lines += StepGroups(host.plan(Wishes.networks(left, machines, live: stay), try host.observe())).lines
+            lines += StepGroups(host.plan(Wishes.host(left, machines, live: stay), try host.observe())).lines
         }
         return Plan(lines: lines)
     }

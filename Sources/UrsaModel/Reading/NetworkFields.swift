@@ -9,7 +9,10 @@ struct NetworkDraft: Sendable {
 /// The keys of a network.
 enum NetworkFields {
     /// All keys, in the order in which they are written.
-    static let all: [Field<NetworkDraft>] = NetworkSpec.Model.allCases.map(model) + options
+    static let all: [Field<NetworkDraft>] = models.map(model) + options
+
+    /// The models that can be read.
+    static let models: [NetworkSpec.Model] = [.nat, .user]
 
     /// Models of the design that later versions bring.
     static let laterModels = ["isolated", "routed", "bridged", "lan", "switch"]
@@ -18,7 +21,7 @@ enum NetworkFields {
         let about =
             switch model {
             case .nat: "A private subnet whose machines reach the outside by the host's addresses."
-            case .user: "No network of the host: each machine has a user-space NAT of its own; needs no root."
+            default: "No network of the host: each machine has a user-space NAT of its own; needs no root."
             }
         return Field(
             key: model.rawValue, about: about,
@@ -89,12 +92,12 @@ enum NetworkFields {
             key: "mtu", about: "Largest payload of a frame in bytes.",
             schema: [
                 "type": "integer", "minimum": .integer(Int64(Limits.mtu.lowerBound)),
-                "maximum": .integer(Int64(Limits.mtu.upperBound)), "default": 1500,
+                "maximum": .integer(Int64(Limits.mtu.upperBound)),
             ],
             read: { tree, context, draft in
                 if let number = context.integer(tree, "mtu", example: 1500) { draft.network.mtu = number }
             },
-            write: { .integer(Int64($0.network.mtu)) }),
+            write: { $0.network.mtu.map { .integer(Int64($0)) } }),
     ]
 
     /// Reads what stands under a network's name.
@@ -136,8 +139,8 @@ enum NetworkFields {
     private static func readShort(
         _ scalar: YAMLScalar, _ pair: YAMLPair, _ context: inout ReadContext, _ draft: inout NetworkDraft
     ) {
-        let words = NetworkSpec.Model.allCases.map(\.rawValue)
-        if let model = NetworkSpec.Model(rawValue: scalar.text) {
+        let words = models.map(\.rawValue)
+        if let model = NetworkSpec.Model(rawValue: scalar.text), models.contains(model) {
             draft.network.model = model
         } else if scalar.meaning == .null {
             context.fault(
@@ -161,7 +164,9 @@ enum NetworkFields {
         }
         guard ["model", "type", "mode", "driver"].contains(pair.key.text) else { return false }
         var word = "nat"
-        if case .scalar(let scalar) = pair.value, let model = NetworkSpec.Model(rawValue: scalar.text) {
+        if case .scalar(let scalar) = pair.value, let model = NetworkSpec.Model(rawValue: scalar.text),
+            models.contains(model)
+        {
             word = model.rawValue
         }
         context.fault(

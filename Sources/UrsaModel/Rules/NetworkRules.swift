@@ -67,7 +67,7 @@ extension NetworkSpec {
                         remedy: "remove one of the two"))
             }
         }
-        if !Limits.mtu.contains(mtu) {
+        if let mtu, !Limits.mtu.contains(mtu) {
             findings.append(
                 Finding(
                     path: path.with("mtu"), message: "an MTU of \(mtu) can't be",

@@ -33,7 +33,7 @@ public enum SpecSchema {
 
     /// A network is the word of its model, or a map with exactly one model among its keys.
     private static var network: JSON {
-        let words = NetworkSpec.Model.allCases.map { JSON.string($0.rawValue) }
+        let words = NetworkFields.models.map { JSON.string($0.rawValue) }
         var map = NetworkFields.all.schema("A network: one model and its options.").members ?? []
         map.append(JSON.Member("oneOf", .array(words.map { ["required": [$0]] })))
         return ["anyOf": [["description": "The network's model alone.", "enum": .array(words)], .object(map)]]

@@ -28,9 +28,9 @@ enum FirewallTable {
         }
     }
 
-    /// The table of family inet by that name, or nil; a few messages to the kernel, no child process. `sets` are the
-    /// sets and maps whose elements are counted.
-    static func look(_ name: String, sets: [String] = []) throws(UrsaError) -> TableSeen? {
+    /// The table of family inet by that name, or nil; a few messages to the kernel, no child process.
+    /// - Parameter counting: whether elements of sets and maps are counted.
+    static func look(_ name: String, counting: Bool = false) throws(UrsaError) -> TableSeen? {
         let socket = try NetlinkSocket(NETLINK_NETFILTER)
         var request = message(Int(NFT_MSG_GETTABLE.rawValue), name)
         request.tolerated = [ENOENT, EOPNOTSUPP]
@@ -52,8 +52,27 @@ enum FirewallTable {
             chains[chain] = Int(attributes[Int(NFTA_CHAIN_USE.rawValue)]?.bigEndian32 ?? 0)
         }
         var elements: [String: Int] = [:]
-        for set in sets { elements[set] = try count(set, name, socket) }
+        if counting { for set in try countable(name, socket) { elements[set] = try count(set, name, socket) } }
         return TableSeen(comment: comment, chains: chains, elements: elements)
+    }
+
+    /// Named sets and maps of single values that only their owner fills.
+    private static func countable(_ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> [String] {
+        var request = NetlinkMessage(
+            Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETSET.rawValue), action: "list sets of \(table)")
+        request.put(fixed: header())
+        request.attribute(Int(NFTA_SET_TABLE.rawValue), text: table)
+        request.tolerated = [ENOENT]
+        let others = NFT_SET_ANONYMOUS.rawValue | NFT_SET_INTERVAL.rawValue | NFT_SET_EVAL.rawValue
+        var names: [String] = []
+        for reply in try socket.request(request, dump: true) ?? [] {
+            let attributes = reply.attributes(after: 4)
+            let flags = attributes[Int(NFTA_SET_FLAGS.rawValue)]?.bigEndian32 ?? 0
+            guard flags & others == 0, let name = attributes[Int(NFTA_SET_NAME.rawValue)]?.terminatedText
+            else { continue }
+            names.append(name)
+        }
+        return names
     }
 
     private static func count(_ set: String, _ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> Int {

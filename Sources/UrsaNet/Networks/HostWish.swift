@@ -1,4 +1,3 @@
-public import UrsaBase
 public import UrsaFirewall
 
 /// Everything that the home wants of this host's network, with all that had to be given out. What is not in it is

@@ -10,7 +10,7 @@ struct Observer: Sendable {
         var result = NetObservation()
         result.hasIPv6 = File.exists("/proc/sys/net/ipv6")
         result.hosts = (try? File.read(home.hostsFile)) ?? []
-        result.table = try FirewallTable.look(home.tableName, sets: Ruleset.countable)
+        result.table = try FirewallTable.look(home.tableName, counting: true)
         result.tableText = try? File.readText(home.tableFile)
         result.journal = SettingsJournal(home).changes
         result.settings = HostSettings.changesNeeded()

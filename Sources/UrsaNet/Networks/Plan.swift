@@ -97,7 +97,9 @@ struct NetworkPlan {
 
     private var tableStep: (any NetStep)? {
         guard !wishes.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
-        let ruleset = Ruleset(home, wishes)
+        var wish = wish
+        wish.networks = wishes
+        let ruleset = Ruleset(home, wish)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
         let isWhole = table.chains == ruleset.chains && table.elements == ruleset.elements

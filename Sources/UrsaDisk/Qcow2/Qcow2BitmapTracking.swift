@@ -1,0 +1,10 @@
+import UrsaBase
+
+/// Which persistent bitmaps follow what is written.
+struct Qcow2BitmapTracking {
+}
+
+extension Qcow2Image {
+    func prepareBitmaps() throws(UrsaError) {}
+    func closeBitmaps() throws(UrsaError) {}
+}
