@@ -32,7 +32,7 @@ public enum Conversion {
                 remedy: "leave -c, preallocation or data_file out")
         }
         let data = try header.dataFile.map { (name) throws(UrsaError) in
-            try ImageFile(Path.sibling(of: path, name), .init(writable: true))
+            try ImageFile(name.hasPrefix("/") ? name : Path.parent(path) + "/" + name, .init(writable: true))
         }
         let image = try Qcow2Image(file: file, header: header, dataFile: data)
         let target = WriterTarget(image, startsAsZeroes: header.backingFile == nil, sparse: options.sparse)

@@ -56,6 +56,11 @@ public enum DiskMap {
         if let last { try tell(last) }
     }
 
+    /// The file in which an image keeps its data.
+    private static func dataFile(of image: any DiskReader) -> String {
+        (image as? Qcow2Image)?.dataFile.name ?? image.name
+    }
+
     /// The run at an offset, from whichever image of the chain says something of it.
     static func entry(_ image: any DiskReader, at offset: UInt64, limit: UInt64) throws(UrsaError) -> MapEntry {
         var image = image
@@ -69,7 +74,7 @@ public enum DiskMap {
                 let place = image.format == .raw ? offset : extent.fileOffset
                 return MapEntry(
                     start: offset, length: limit, depth: depth, isPresent: true, isZero: extent.kind == .zero,
-                    isData: extent.kind == .data, offset: place, file: place == nil ? nil : image.dataFileName)
+                    isData: extent.kind == .data, offset: place, file: place == nil ? nil : dataFile(of: image))
             }
             guard let below = image.backing, offset < below.size else {
                 return MapEntry(

@@ -62,7 +62,7 @@ final class Qcow2Stream: CopyTarget {
             header.refcountTableClusters = UInt32(table.clusters)
             return state.space.usedClusters
         }
-        try file.write(try header.encoded(file.name), at: 0)
+        try file.write(try header.encoded(for: file.name), at: 0)
         // The last cluster may have been written in part.
         if file.size < used * geometry.clusterSize { try file.resize(to: used * geometry.clusterSize) }
     }

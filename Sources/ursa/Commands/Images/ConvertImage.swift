@@ -63,7 +63,12 @@ enum ConvertImage: ImageVerb {
         let source: any DiskReader = readers.count == 1 ? readers[0] : try JoinedReader(readers)
         let progress = ImageProgress("converting", words)
         var copy = try copyOptions(words)
-        copy.salvage = words.has("salvage") ? { error in if !words.has("q") { Screen.note(error.description) } } : nil
+        if words.has("salvage") {
+            let isQuiet = words.has("q")
+            copy.salvage = { error in
+                if !isQuiet { Screen.note(error.description) }
+            }
+        }
         let plan = ImageCopy(source: source, options: copy, compress: words.has("c"), progress: progress.handler)
         let path = QEMUImage.path(target)
         if words.has("n") {

@@ -37,7 +37,8 @@ enum CreateImage: ImageVerb {
         guard words.operands.count <= 2 else {
             throw words.wrong("'\(printable(words.operands[2]))' is one word too many")
         }
-        if try QEMUImage.isProtocol(operand) || CreationOptions.isForeign(KeyValues(words.all("o"), words)) {
+        let isForeign = CreationOptions.isForeign(try KeyValues(words.all("o"), words))
+        if isForeign || QEMUImage.isProtocol(operand) {
             return try QEMUImage.handOn(call)
         }
         var options = try CreationOptions(format: format, words)

@@ -33,17 +33,22 @@ enum MeasureImage: ImageVerb {
             let file = try words.operands("FILE")[0]
             let options = try KeyValues(words.all("o"), words)
             // Encryption takes room, too; only qemu-img knows how much.
-            let isForeign = options.pairs.contains { $0.name.hasPrefix("encrypt") }
-            if try isForeign || ImageDoor.mustTake(words, read: [(file, words.value("f"))], written: [target]) {
+            let isForeign = try ImageDoor.mustTake(words, read: [(file, words.value("f"))], written: [target])
+            if isForeign || options.pairs.contains(where: { $0.name.hasPrefix("encrypt") }) {
                 return try QEMUImage.handOn(call)
             }
             source = try ImageDoor(words).reader(file, format: words.value("f"), snapshot: words.value("l"))
         } else if QEMUImage.mustTake(words, read: [], written: [target]) {
             return try QEMUImage.handOn(call)
         }
-        let measured = try measure(source, size ?? source?.size ?? 0, target, words)
-        // The bitmaps of the source would be copied, and take room: none are here.
-        let bitmaps: UInt64? = target == "qcow2" ? try source.flatMap { (source) throws(UrsaError) in try ImageDoor.bitmapBytes(source, words) } : nil
+        let (measured, clusterSize) = try measure(source, size ?? source?.size ?? 0, target, words)
+        // Bitmaps of the source could be copied, too.
+        let bitmaps: UInt64?
+        if target == "qcow2", let source, words.value("l") == nil {
+            bitmaps = try ImageDoor.bitmapBytes(source, clusterSize: clusterSize)
+        } else {
+            bitmaps = nil
+        }
         if try words.wantsJSON {
             Screen.json(
                 .record([
@@ -61,14 +66,15 @@ enum MeasureImage: ImageVerb {
 
     private static func measure(
         _ source: (any DiskReader)?, _ size: UInt64, _ target: String, _ words: ImageWords
-    ) throws(UrsaError) -> Measurement {
-        guard target == "qcow2" else { return .raw(size: roundUp512(size)) }
+    ) throws(UrsaError) -> (Measurement, clusterSize: UInt64) {
+        guard target == "qcow2" else { return (.raw(size: roundUp512(size)), 0) }
         let options = try CreationOptions(format: .qcow2, words)
-        return try Measurement.qcow2(
+        let measured = try Measurement.qcow2(
             size: roundUp512(size), source: source, clusterSize: options.clusterSize,
             refcountBits: options.refcountBits, extendedL2: options.extendedL2,
             hasBacking: options.backingFile != nil,
             isPreallocated: options.preallocation == .falloc || options.preallocation == .full)
+        return (measured, options.clusterSize)
     }
 
     private static func roundUp512(_ size: UInt64) -> UInt64 { size > .max - 511 ? size : (size + 511) & ~511 }

@@ -39,13 +39,13 @@ enum SnapshotImage: ImageVerb {
         switch action {
         case "c":
             guard !name.isEmpty else { throw words.wrong("a snapshot needs a name") }
-            changed = try image.createSnapshot(name)
+            changed = try image.createSnapshot(name: name)
         case "a":
             changed = try SnapshotName(name, words).find(image.snapshots(), in: file)
-            try image.applySnapshot(changed)
+            try image.applySnapshot(changed.id)
         default:
             changed = try SnapshotName(name, words).find(image.snapshots(), in: file)
-            try image.deleteSnapshot(changed)
+            try image.deleteSnapshot(changed.id)
         }
         try image.flush()
         try image.close()
@@ -60,10 +60,10 @@ enum SnapshotImage: ImageVerb {
         text += ImageText.right("VM CLOCK", 13) + ImageText.right("ICOUNT", 11) + "\n"
         for snapshot in snapshots {
             text += printable(snapshot.id).padded(10) + printable(snapshot.name).padded(17)
-            text += ImageText.right(ImageText.size(snapshot.vmStateSize), 8)
-            text += ImageText.right(ImageText.date(UInt64(snapshot.dateSeconds)), 20)
-            text += ImageText.right(ImageText.clock(snapshot.vmClock), 13)
-            text += ImageText.right(snapshot.icount.map { "\($0)" } ?? "", 11) + "\n"
+            text += ImageText.right(ImageText.size(snapshot.machineStateSize), 8)
+            text += ImageText.right(ImageText.date(UInt64(snapshot.seconds)), 20)
+            text += ImageText.right(ImageText.clock(snapshot.guestClock), 13)
+            text += ImageText.right(snapshot.instructionCount.map { "\($0)" } ?? "", 11) + "\n"
         }
         return text
     }
@@ -71,11 +71,11 @@ enum SnapshotImage: ImageVerb {
     /// A snapshot as `info` tells it.
     static func json(_ snapshot: Qcow2Snapshot) -> JSON {
         .record([
-            "icount": snapshot.icount.map { .integer(Int64(clamping: $0)) },
-            "vm-clock-nsec": .integer(Int64(snapshot.vmClock % 1_000_000_000)), "name": .string(snapshot.name),
-            "date-sec": .integer(Int64(snapshot.dateSeconds)), "date-nsec": .integer(Int64(snapshot.dateNanoseconds)),
-            "vm-clock-sec": .integer(Int64(snapshot.vmClock / 1_000_000_000)), "id": .string(snapshot.id),
-            "vm-state-size": .integer(Int64(clamping: snapshot.vmStateSize)),
+            "icount": snapshot.instructionCount.map { .integer(Int64(clamping: $0)) },
+            "vm-clock-nsec": .integer(Int64(snapshot.guestClock % 1_000_000_000)), "name": .string(snapshot.name),
+            "date-sec": .integer(Int64(snapshot.seconds)), "date-nsec": .integer(Int64(snapshot.nanoseconds)),
+            "vm-clock-sec": .integer(Int64(snapshot.guestClock / 1_000_000_000)), "id": .string(snapshot.id),
+            "vm-state-size": .integer(Int64(clamping: snapshot.machineStateSize)),
         ])
     }
 }

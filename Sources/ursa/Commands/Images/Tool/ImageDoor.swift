@@ -39,7 +39,7 @@ struct ImageDoor {
         guard let qcow2 = image as? Qcow2Image else {
             throw words.wrong("'\(printable(name))' is \(image.format.rawValue), which has no snapshots")
         }
-        return try qcow2.snapshotReader(try SnapshotName(snapshot, words).find(qcow2.snapshots(), in: name))
+        return try qcow2.reader(of: try SnapshotName(snapshot, words).find(qcow2.snapshots(), in: name))
     }
 
     /// Opens an image alone for reading: what it does not say reads as zeros.
@@ -139,6 +139,12 @@ struct ImageDoor {
             return false
         }
         return start.starts(with: Array("QED\0".utf8)) || start.starts(with: Array("LUKS".utf8) + [0xba, 0xbe])
+    }
+
+    /// Bytes that the bitmaps of an image would take in another; nil where there can't be any.
+    static func bitmapBytes(_ image: any DiskReader, clusterSize: UInt64) throws(UrsaError) -> UInt64? {
+        guard let image = image as? Qcow2Image, image.currentHeader.version >= 3 else { return nil }
+        return try Qcow2BitmapInfo.space(image, clusterSize: clusterSize)
     }
 
     /// Where a file is that an image at `path` names: beside it, unless the name is absolute.

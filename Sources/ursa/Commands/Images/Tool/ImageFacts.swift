@@ -1,3 +1,4 @@
+import Glibc
 import UrsaBase
 import UrsaDisk
 
@@ -20,7 +21,7 @@ struct ImageFacts {
         header = qcow2?.currentHeader
         allocated = File.status(image.name).map { UInt64(max(0, $0.st_blocks)) * 512 }
         snapshots = try qcow2?.snapshots() ?? []
-        bitmaps = try qcow2?.bitmapInfo() ?? []
+        bitmaps = try qcow2.map { (image) throws(UrsaError) in try Qcow2BitmapInfo.list(image) } ?? []
     }
 
     /// The name of the image below as a path from where we are.

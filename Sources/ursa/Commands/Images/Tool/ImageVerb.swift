@@ -30,7 +30,7 @@ struct ImageCall: Sendable {
 enum ImageTool {
     /// All verbs.
     static let verbs: [any ImageVerb.Type] = [
-        BenchImage.self, CheckImage.self, CommitImage.self, CompareImages.self, ConvertImage.self, CreateImage.self,
+        BenchImage.self, CommitImage.self, CompareImages.self, ConvertImage.self, CreateImage.self,
         DuplicateImage.self, ImageInformation.self, MapImage.self, MeasureImage.self, RebaseImage.self, ResizeImage.self,
         SnapshotImage.self,
     ]
@@ -70,37 +70,37 @@ enum ImageTool {
         }
     }
 
-    /// `kvm-img` without a verb, or with a wrong one.
+    /// `kvm-img` without a verb of ours.
     private static func general(_ call: ImageCall) -> Int32 {
-        switch call.words.first {
-        case "-h", "--help", "help":
-            var text = "OVERVIEW: Make, check, convert and look at disk images, as qemu-img does.\n\n"
-            text += "USAGE: \(call.caller) COMMAND [OPTIONS] FILE...\n\nCOMMANDS:\n"
-            for verb in verbs { text += "  " + verb.syntax.verb.padded(10) + verb.syntax.abstract + "\n" }
-            text += "\nExample:\n  \(call.caller) create -f qcow2 disk.qcow2 10G\n\n"
-            Screen.write(text + "`\(call.caller) COMMAND --help` tells of each. `amend` and `bitmap` are handed to qemu-img.\n")
+        let word = call.words.first ?? ""
+        if ["-h", "--help", "help"].contains(word) {
+            Screen.write(help(call.caller))
             return 0
-        case "-V", "--version":
+        }
+        if ["-V", "--version"].contains(word) {
             Screen.line("\(call.caller) of ursa \(ursaVersion)")
             return 0
-        case "amend", "bitmap":
-            do throws(UrsaError) { return try QEMUImage.handOn(call) } catch {
-                Screen.fail(error)
-                return 1
-            }
-        case let word?:
-            let near = nearMiss(word, among: verbs.map(\.syntax.verb))
-            Screen.fail(
-                UrsaError(
-                    .usage, word.hasPrefix("-") ? "there is no option '\(word)'" : "there is no command '\(word)'",
-                    place: call.caller,
-                    remedy: near.map { "did you mean '\($0)'?" } ?? "`\(call.caller) --help` lists the commands"))
-        case nil:
-            Screen.fail(
-                UrsaError(
-                    .usage, "a command is missing", place: call.caller,
-                    remedy: "`\(call.caller) --help` lists the commands"))
         }
+        if handedOn.contains(word) {
+            do throws(UrsaError) { return try QEMUImage.handOn(call) } catch { Screen.fail(error) }
+            return 1
+        }
+        let near = nearMiss(word, among: verbs.map { $0.syntax.verb })
+        let message =
+            word.isEmpty ? "a command is missing" : "there is no \(word.hasPrefix("-") ? "option" : "command") '\(word)'"
+        let remedy = near.map { "did you mean '\($0)'?" } ?? "`\(call.caller) --help` lists the commands"
+        Screen.fail(UrsaError(.usage, message, place: call.caller, remedy: remedy))
         return 1
+    }
+
+    /// Verbs that only qemu-img has.
+    private static let handedOn = ["amend", "bitmap"]
+
+    private static func help(_ caller: String) -> String {
+        var text = "OVERVIEW: Make, check, convert and look at disk images, as qemu-img does.\n\n"
+        text += "USAGE: \(caller) COMMAND [OPTIONS] FILE...\n\nCOMMANDS:\n"
+        for verb in verbs { text += "  " + verb.syntax.verb.padded(10) + verb.syntax.abstract + "\n" }
+        text += "\nExample:\n  \(caller) create -f qcow2 disk.qcow2 10G\n\n"
+        return text + "`\(caller) COMMAND --help` tells of each. `amend` and `bitmap` go to qemu-img.\n"
     }
 }
