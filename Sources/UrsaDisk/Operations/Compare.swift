@@ -85,11 +85,13 @@ private final class PairQueue: Sendable {
     private let state = Locked(State())
     private let first: any DiskReader
     private let second: any DiskReader
+    private let layers: (first: DiskLayers, second: DiskLayers)
     private let strict: Bool
 
     init(_ first: any DiskReader, _ second: any DiskReader, strict: Bool) {
         self.first = first
         self.second = second
+        layers = (DiskLayers(first), DiskLayers(second))
         self.strict = strict
     }
 
@@ -115,7 +117,7 @@ private final class PairQueue: Sendable {
             let offset = state.offset
             // What comes later can't be the first difference any more.
             if let found = state.found, found.offset <= offset { return nil }
-            let (a, b) = (try entry(first, offset), try entry(second, offset))
+            let (a, b) = (try entry(first, layers.first, offset), try entry(second, layers.second, offset))
             var length = min(a?.length ?? .max, b?.length ?? .max, size - offset)
             if strict, let a, let b, !sameStorage(a, b) {
                 state.found = (.allocationDiffers(at: offset), offset)
@@ -134,9 +136,11 @@ private final class PairQueue: Sendable {
     }
 
     /// What a disk says of an offset; nil past its end.
-    private func entry(_ disk: any DiskReader, _ offset: UInt64) throws(UrsaError) -> MapEntry? {
+    private func entry(
+        _ disk: any DiskReader, _ layers: DiskLayers, _ offset: UInt64
+    ) throws(UrsaError) -> MapEntry? {
         guard offset < disk.size else { return nil }
-        return try DiskMap.entry(disk, at: offset, limit: disk.size - offset)
+        return try layers.entry(at: offset, limit: disk.size - offset)
     }
 
     private func sameStorage(_ a: MapEntry, _ b: MapEntry) -> Bool {

@@ -40,11 +40,12 @@ public enum DiskMap {
         _ tell: (MapEntry) throws(UrsaError) -> Void
     ) throws(UrsaError) {
         guard start < image.size else { return }
+        let layers = DiskLayers(image)
         let end = start + min(length, image.size - start)
         var offset = start
         var last: MapEntry?
         while offset < end {
-            let entry = try entry(image, at: offset, limit: end - offset)
+            let entry = try layers.entry(at: offset, limit: end - offset)
             offset += entry.length
             if let before = last, before.joins(entry) {
                 last?.length += entry.length
@@ -55,34 +56,69 @@ public enum DiskMap {
         }
         if let last { try tell(last) }
     }
+}
 
-    /// The file in which an image keeps its data.
-    private static func dataFile(of image: any DiskReader) -> String {
-        (image as? Qcow2Image)?.dataFile.name ?? image.name
+/// The images of a chain, to be asked for what they say of a run.
+struct DiskLayers: Sendable {
+    private struct Layer: Sendable {
+        var image: any DiskReader
+        /// The file that data lies in, where its holes count as zeros.
+        var sparseFile: ImageFile?
+        var dataName: String
+    }
+    private let layers: [Layer]
+
+    /// An image with all below it.
+    init(_ image: any DiskReader) {
+        var layers: [Layer] = []
+        var next: (any DiskReader)? = image
+        while let image = next {
+            let qcow2 = image as? Qcow2Image
+            let file = qcow2?.dataFile
+            let isPreallocated =
+                file.map { $0 === qcow2?.file && DiskLayers.looksPreallocated($0, image.clusterSize ?? 65536) } ?? false
+            layers.append(
+                Layer(image: image, sparseFile: isPreallocated ? file : nil, dataName: file?.name ?? image.name))
+            next = image.backing
+        }
+        self.layers = layers
+    }
+
+    /// Whether the file of an image has holes where its tables say data: then all of it was given a place when it was made.
+    /// QEMU uses the same threshold.
+    private static func looksPreallocated(_ file: ImageFile, _ clusterSize: UInt64) -> Bool {
+        let present = file.allocatedSize / clusterSize
+        return file.size.dividedUp(by: clusterSize) >= max(present * 10 / 9, present + 2)
     }
 
     /// The run at an offset, from whichever image of the chain says something of it.
-    static func entry(_ image: any DiskReader, at offset: UInt64, limit: UInt64) throws(UrsaError) -> MapEntry {
-        var image = image
+    func entry(at offset: UInt64, limit: UInt64) throws(UrsaError) -> MapEntry {
         var limit = limit
-        var depth = 0
-        while true {
-            let extent = try image.extent(at: offset, limit: limit)
+        for (depth, layer) in layers.enumerated() {
+            let extent = try layer.image.extent(at: offset, limit: limit)
             limit = max(1, min(limit, extent.length))
-            guard extent.kind == .unallocated else {
-                // A raw image's holes have their place in its file too.
-                let place = image.format == .raw ? offset : extent.fileOffset
+            if extent.kind != .unallocated { return said(extent, layer, depth, offset, limit) }
+            guard depth + 1 < layers.count, offset < layers[depth + 1].image.size else {
                 return MapEntry(
-                    start: offset, length: limit, depth: depth, isPresent: true, isZero: extent.kind == .zero,
-                    isData: extent.kind == .data, offset: place, file: place == nil ? nil : dataFile(of: image))
+                    start: offset, length: limit, depth: depth, isPresent: false, isZero: true, isData: false,
+                    offset: extent.fileOffset, file: extent.fileOffset == nil ? nil : layer.dataName)
             }
-            guard let below = image.backing, offset < below.size else {
-                return MapEntry(
-                    start: offset, length: limit, depth: depth, isPresent: false, isZero: true, isData: false)
-            }
-            limit = min(limit, below.size - offset)
-            image = below
-            depth += 1
+            limit = min(limit, layers[depth + 1].image.size - offset)
         }
+        throw UrsaError(.bug, "a chain of no images")
+    }
+
+    private func said(_ extent: Extent, _ layer: Layer, _ depth: Int, _ offset: UInt64, _ limit: UInt64) -> MapEntry {
+        // A raw image's holes have their place in its file, too.
+        let place = layer.image.format == .raw ? offset : extent.fileOffset
+        var entry = MapEntry(
+            start: offset, length: limit, depth: depth, isPresent: true, isZero: extent.kind == .zero,
+            isData: extent.kind == .data, offset: place, file: place == nil ? nil : layer.dataName)
+        if entry.isData, let file = layer.sparseFile, let place = extent.fileOffset {
+            let found = file.hole(at: place, limit: limit)
+            entry.isZero = found.isHole
+            entry.length = max(1, min(limit, found.length))
+        }
+        return entry
     }
 }

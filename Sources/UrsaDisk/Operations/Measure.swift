@@ -43,12 +43,13 @@ public struct Measurement: Sendable, Equatable {
 
     /// Bytes of the clusters that hold data.
     private static func dataBytes(_ source: any DiskReader, _ clusterSize: UInt64) throws(UrsaError) -> UInt64 {
+        let layers = DiskLayers(source)
         var data: UInt64 = 0
         var offset: UInt64 = 0
         while offset < source.size {
-            let extent = try source.chainExtent(at: offset, limit: source.size - offset).extent
-            var length = max(1, extent.length)
-            if extent.kind == .data {
+            let entry = try layers.entry(at: offset, limit: source.size - offset)
+            var length = entry.length
+            if entry.isData, !entry.isZero {
                 length = roundUp(offset + length, to: clusterSize) - offset
                 data += offset % clusterSize + length
             }

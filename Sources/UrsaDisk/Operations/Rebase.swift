@@ -28,12 +28,13 @@ public enum Rebase {
         let cluster = image.clusterSize ?? 65536
         let piece = max(cluster, Copier.pieceSize)
         let (old, fresh) = (AlignedBuffer(count: Int(piece)), AlignedBuffer(count: Int(piece)))
+        let layers = (before: DiskLayers(image), after: new.map { DiskLayers($0) })
         var offset: UInt64 = 0
         while offset < image.size {
             let extent = try image.extent(at: offset, limit: image.size - offset)
             var length = max(1, extent.length)
             if extent.kind == .unallocated {
-                length = try unlessEqual(image, new, offset, length, piece) { (count) throws(UrsaError) in
+                length = try unlessEqual(image, new, layers, offset, length, piece) { (count) throws(UrsaError) in
                     try copyDifferences(image, new, offset, count, cluster, old.prefix(Int(count)), fresh.prefix(Int(count)))
                 }
             }
@@ -48,15 +49,16 @@ public enum Rebase {
 
     /// Skips what reads as zeros from both; else copies a piece. Returns how many bytes are settled.
     private static func unlessEqual(
-        _ image: Qcow2Image, _ new: (any DiskReader)?, _ offset: UInt64, _ length: UInt64, _ piece: UInt64,
+        _ image: Qcow2Image, _ new: (any DiskReader)?, _ layers: (before: DiskLayers, after: DiskLayers?),
+        _ offset: UInt64, _ length: UInt64, _ piece: UInt64,
         _ copy: (UInt64) throws(UrsaError) -> Void
     ) throws(UrsaError) -> UInt64 {
         var length = length
-        let before = try DiskMap.entry(image, at: offset, limit: length)
+        let before = try layers.before.entry(at: offset, limit: length)
         length = min(length, before.length)
         var isZeroBelow = true
-        if let new, offset < new.size {
-            let after = try DiskMap.entry(new, at: offset, limit: min(length, new.size - offset))
+        if let new, let after = layers.after, offset < new.size {
+            let after = try after.entry(at: offset, limit: min(length, new.size - offset))
             length = min(length, after.length)
             isZeroBelow = after.isZero
         }

@@ -28,6 +28,7 @@ final class PieceQueue: Sendable {
     }
     private let state = Locked(State())
     private let extents: any DiskReader
+    private let layers: DiskLayers
     private let size: UInt64
     private let most: UInt64
     private let alignment: UInt64
@@ -54,6 +55,7 @@ final class PieceQueue: Sendable {
         treatsAllAsData: Bool = false, skipsUnallocated: Bool = false
     ) {
         self.extents = extents
+        layers = DiskLayers(extents)
         self.size = size
         self.most = max(most, alignment)
         self.alignment = alignment
@@ -106,6 +108,12 @@ final class PieceQueue: Sendable {
         }
     }
 
+    private func extent(at offset: UInt64, limit: UInt64) throws(UrsaError) -> Extent {
+        if skipsUnallocated { return try extents.extent(at: offset, limit: limit) }
+        let entry = try layers.entry(at: offset, limit: limit)
+        return Extent(kind: entry.isZero ? .zero : .data, length: entry.length)
+    }
+
     /// The run at the present offset; nil when it was skipped.
     private func run(_ state: inout State) throws(UrsaError) -> Piece.Run? {
         if let pending = state.pending { return pending }
@@ -113,10 +121,7 @@ final class PieceQueue: Sendable {
         if treatsAllAsData { return Piece.Run(offset: offset, count: size - offset, isZero: false) }
         guard offset < extents.size else { return Piece.Run(offset: offset, count: size - offset, isZero: true) }
         let limit = min(size, extents.size) - offset
-        let extent =
-            skipsUnallocated
-            ? try extents.extent(at: offset, limit: limit)
-            : try extents.chainExtent(at: offset, limit: limit).extent
+        let extent = try extent(at: offset, limit: limit)
         let length = max(1, min(extent.length, size - offset))
         switch extent.kind {
         case .data:

@@ -23,7 +23,7 @@ struct ImageCommand: ParsableCommand {
                 name: "Disk images as files:",
                 subcommands: [
                     ImageVerbCommand<CreateImage>.self, ImageVerbCommand<ImageInformation>.self,
-                    ImageVerbCommand<ConvertImage>.self,
+                    ImageVerbCommand<ConvertImage>.self, ImageVerbCommand<CheckImage>.self,
                     ImageVerbCommand<SnapshotImage>.self, ImageVerbCommand<ResizeImage>.self,
                     ImageVerbCommand<CommitImage>.self, ImageVerbCommand<RebaseImage>.self,
                     ImageVerbCommand<CompareImages>.self, ImageVerbCommand<MapImage>.self,

@@ -27,7 +27,8 @@ enum MapImage: ImageVerb {
         let isJSON = try words.wantsJSON
         if try ImageDoor.mustTake(words, read: [(file, words.value("f"))]) { return try QEMUImage.handOn(call) }
         let image = try ImageDoor(words).reader(file, format: words.value("f"))
-        var text = isJSON ? "[" : "Offset          Length          Mapped to       File\n"
+        var text = ""
+        Screen.write(isJSON ? "[" : "Offset          Length          Mapped to       File\n")
         var isFirst = true
         try DiskMap.walk(image, from: start, length: length) { (entry) throws(UrsaError) in
             if isJSON {

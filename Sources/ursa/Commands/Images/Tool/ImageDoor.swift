@@ -95,6 +95,28 @@ struct ImageDoor {
             remedy: "write -f raw if this is a raw disk")
     }
 
+    /// The format of an image that is to be checked; nil when only qemu-img checks it.
+    func checkable(_ name: String, format: String?) throws(UrsaError) -> DiskFormat? {
+        if QEMUImage.mustTake(words, read: [(name, format)]) { return nil }
+        let path = QEMUImage.path(name)
+        if format == nil, ImageDoor.isForeign(path) { return nil }
+        let found: DiskFormat
+        if let known = try known(format) { found = known } else { found = try DiskImage.probe(try ImageFile(path)) }
+        return [.parallels, .vdi, .vhdx, .vmdk].contains(found) ? nil : found
+    }
+
+    /// Opens a qcow2 image to be checked, as it is, without what it is made over.
+    func checked(_ name: String, writable: Bool) throws(UrsaError) -> Qcow2Image {
+        if writable { return try qcow2Alone(name, format: "qcow2", forRepair: true) }
+        var options = options
+        options.withoutBacking = true
+        options.qcow2.forRepair = true
+        guard let image = try DiskImage.open(QEMUImage.path(name), format: .qcow2, options) as? Qcow2Image else {
+            throw UrsaError(.bug, "a qcow2 image that is none")
+        }
+        return image
+    }
+
     /// The images of a commit: FILE, and the one below that is written to.
     func committing(_ name: String, format: String?, into base: String?) throws(UrsaError) -> Commit.Chain {
         var options = options

@@ -99,9 +99,10 @@ struct ImageFacts {
         }
         var all: [(name: String, value: JSON)] = [
             ("compat", "1.1"), ("compression-type", .string(header.compression.name)),
-            ("lazy-refcounts", .bool(header.isLazy)), ("refcount-bits", bits),
+            ("lazy-refcounts", .bool(header.isLazy)),
         ]
         if !bitmaps.isEmpty { all.append(("bitmaps", .array(bitmaps.map(ImageFacts.json)))) }
+        all.append(("refcount-bits", bits))
         if let data = header.dataFile { all.append(("data-file", .string(data))) }
         if header.hasDataFile { all.append(("data-file-raw", .bool(header.dataFileIsRaw))) }
         return all + [("corrupt", .bool(header.isCorrupt)), ("extended-l2", .bool(header.hasSubclusters))]

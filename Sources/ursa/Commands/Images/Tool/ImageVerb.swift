@@ -30,7 +30,7 @@ struct ImageCall: Sendable {
 enum ImageTool {
     /// All verbs.
     static let verbs: [any ImageVerb.Type] = [
-        BenchImage.self, CommitImage.self, CompareImages.self, ConvertImage.self, CreateImage.self,
+        BenchImage.self, CheckImage.self, CommitImage.self, CompareImages.self, ConvertImage.self, CreateImage.self,
         DuplicateImage.self, ImageInformation.self, MapImage.self, MeasureImage.self, RebaseImage.self, ResizeImage.self,
         SnapshotImage.self,
     ]
