@@ -51,6 +51,7 @@ public struct HostNetworks: Sendable {
         // A writer of the names file that was killed half way leaves its new copy beside it, whether or not anything is
         // to be written now.
         HostsFile.removeUnfinished(of: home)
+        findGateways(of: wish.uplinks)
         let steps = plan(wish, try observe())
         try apply(steps, report: report)
         return steps

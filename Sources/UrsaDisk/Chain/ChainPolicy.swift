@@ -1,4 +1,4 @@
-public import UrsaBase
+import UrsaBase
 
 /// Which other files an image may make us open: its backing image and its external data file.
 ///
@@ -30,7 +30,8 @@ public struct ChainPolicy: Sendable {
         let folder = Path.parent(image)
         let path = plain.hasPrefix("/") ? plain : (folder == "." ? plain : (folder == "/" ? "/" : folder + "/") + plain)
         if allowed.contains(Path.absolute(path)) { return path }
-        let staysInside = !plain.hasPrefix("/") && !plain.split(separator: "/").contains("..") && !leavesByLink(path, folder)
+        let staysInside =
+            !plain.hasPrefix("/") && !plain.split(separator: "/").contains("..") && !leavesByLink(path, folder)
         switch rule {
         case .anything: return path
         case .ownFolder where staysInside: return path

@@ -4,6 +4,7 @@ public import UrsaBase
 public enum DiskImage {
     /// How an image is opened.
     public struct Options: Sendable {
+        /// Which other files the image may name.
         public var policy = ChainPolicy.untrusted
         /// Locks the files as QEMU does. Without it (`-U`) what is read may be half of somebody's change.
         public var locks = true

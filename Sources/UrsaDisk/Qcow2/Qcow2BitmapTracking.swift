@@ -8,3 +8,7 @@ extension Qcow2Image {
     func prepareBitmaps() throws(UrsaError) {}
     func closeBitmaps() throws(UrsaError) {}
 }
+
+extension Qcow2Image {
+    func bitmapRanges() throws(UrsaError) -> [(offset: UInt64, count: UInt64, what: String)] { [] }
+}

@@ -15,10 +15,13 @@ public struct Qcow2CreateOptions: Sendable {
     public var extendedL2 = false
     /// Permits to write refcounts late.
     public var lazyRefcounts = false
+    /// How compressed clusters will be compressed.
     public var compression = Qcow2Compression.zlib
+    /// What is provided for data that is not there yet.
     public var preallocation = Preallocation.off
     /// The backing file's name as the image shall state it, and its format.
     public var backingFile: String?
+    /// The backing file's format as the image shall state it.
     public var backingFormat: String?
     /// The external data file's name as the image shall state it.
     public var dataFile: String?
@@ -96,7 +99,11 @@ extension Qcow2Image {
                 .usage, "a disk of \(size) bytes is too large for clusters of \(wanted.clusterSize) bytes",
                 remedy: "use larger clusters")
         }
-        _ = try header.encoded(for: file.name)
+        // Names of features are a courtesy: the smallest clusters may have no room for them.
+        do throws(UrsaError) { _ = try header.encoded(for: file.name) } catch {
+            header.set(Qcow2Header.Extension.featureNames, nil)
+            _ = try header.encoded(for: file.name)
+        }
 
         // The least that counts itself: header, refcount table, one refcount block. The rest is allocated in it.
         if !file.isBlockDevice { try file.resize(to: 0) }

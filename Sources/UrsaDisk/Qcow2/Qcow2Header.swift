@@ -4,7 +4,9 @@ public import UrsaBase
 public struct Qcow2Header: Sendable {
     /// A header extension; those that are unknown here are kept as they are.
     public struct Extension: Sendable, Equatable {
+        /// What it is.
         public var type: UInt32
+        /// Its bytes.
         public var data: [UInt8]
 
         static let end: UInt32 = 0
@@ -17,23 +19,39 @@ public struct Qcow2Header: Sendable {
 
     static let magic: UInt32 = 0x5146_49fb
 
+    /// 2 or 3.
     public var version: UInt32 = 3
+    /// log2 of the cluster size.
     public var clusterBits: UInt32 = 16
+    /// Bytes of the disk.
     public var size: UInt64 = 0
+    /// Method of encryption, 0 for none.
     public var encryption: UInt32 = 0
+    /// Entries of the active L1 table.
     public var l1Size: UInt32 = 0
+    /// Where the active L1 table lies.
     public var l1Offset: UInt64 = 0
+    /// Where the refcount table lies.
     public var refcountTableOffset: UInt64 = 0
+    /// Clusters of the refcount table.
     public var refcountTableClusters: UInt32 = 0
+    /// How many internal snapshots there are.
     public var snapshotCount: UInt32 = 0
+    /// Where the snapshot table lies.
     public var snapshotsOffset: UInt64 = 0
+    /// Feature bits that a reader must know.
     public var incompatible: UInt64 = 0
+    /// Feature bits that may be ignored.
     public var compatible: UInt64 = 0
+    /// Feature bits that a writer who doesn't know them must clear.
     public var autoclear: UInt64 = 0
+    /// log2 of the bits of a refcount.
     public var refcountOrder: UInt32 = 4
+    /// How compressed clusters are compressed: 0 zlib, 1 zstd.
     public var compressionType: UInt8 = 0
     /// Header bytes after the fields known here, kept as they are.
     public var further: [UInt8] = []
+    /// In the order of the image.
     public var extensions: [Extension] = []
     /// The name as it stands in the image: relative to the image's own folder, or absolute, or `json:` or a protocol.
     public var backingFile: String?
@@ -140,7 +158,8 @@ public struct Qcow2Header: Sendable {
         let nameLength: UInt32 = number(16)
         try header.readExtensions(area, from: length, to: nameOffset, file)
         if nameOffset != 0 {
-            guard nameLength <= 1023, nameOffset <= UInt64(area.count), UInt64(nameLength) <= UInt64(area.count) - nameOffset
+            guard nameLength <= 1023, nameOffset <= UInt64(area.count),
+                UInt64(nameLength) <= UInt64(area.count) - nameOffset
             else {
                 throw header.wrong(file, "a backing file's name of \(nameLength) bytes at offset \(nameOffset)")
             }

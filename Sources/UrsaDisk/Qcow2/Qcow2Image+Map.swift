@@ -96,7 +96,9 @@ extension Qcow2Image {
         }
         let cluster = entry & Qcow2Entry.offsetMask
         let hasHost = cluster != 0 || (hasDataFile && entry & Qcow2Entry.copied != 0)
-        guard entry & Qcow2Entry.reservedL2 == 0, geometry.inCluster(cluster) == 0 else { throw wrongEntry(entry, offset) }
+        guard entry & Qcow2Entry.reservedL2 == 0, geometry.inCluster(cluster) == 0 else {
+            throw wrongEntry(entry, offset)
+        }
         if hasHost, hasDataFile, cluster != geometry.clusterStart(offset) { throw wrongEntry(entry, offset) }
         let isZero: Bool
         let isAllocated: Bool
@@ -114,7 +116,8 @@ extension Qcow2Image {
             guard !isZero || header.version >= 3 else { throw wrongEntry(entry, offset) }
         }
         let kind: Qcow2Mapping.Kind =
-            isZero ? (hasHost ? .zeroAllocated : .zero)
+            isZero
+            ? (hasHost ? .zeroAllocated : .zero)
             : isAllocated ? .data : hasHost ? .unallocatedInCluster : .unallocated
         return Qcow2Mapping(
             kind: kind, length: 0, host: cluster + geometry.inCluster(offset),
@@ -127,6 +130,7 @@ extension Qcow2Image {
 
     // ---- what others ask --------------------------------------------------------------------------------------------
 
+    /// The run at an offset, as this image alone says it.
     public func extent(at offset: UInt64, limit: UInt64) throws(UrsaError) -> Extent {
         try checkRange(offset, 1)
         let limit = max(1, min(limit, size - offset))

@@ -3,6 +3,7 @@ import Synchronization
 public import UrsaBase
 
 extension Qcow2Image {
+    /// Fills a buffer with the disk's bytes from an offset.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         try checkRange(offset, UInt64(buffer.count))
         if someoneDrains.load(ordering: .relaxed) { monitor.inside { giveWay() } }

@@ -80,6 +80,12 @@ extension Qcow2Image {
         return loadCount(found.base, found.index)
     }
 
+    /// The slice with the count of a cluster whose block exists, to look at many of them.
+    func countSlice(_ cluster: UInt64) throws(UrsaError) -> (base: UnsafeMutableRawPointer, index: Int) {
+        let (index, at) = refcountIndex(cluster)
+        return try slice(try refcountBlock(index), at, writing: false)
+    }
+
     /// Changes the counts of a run of clusters by +1 or -1. The blocks must exist for those that are raised.
     func changeRefcounts(_ run: Range<UInt64>, raise: Bool) throws(UrsaError) {
         var cluster = run.lowerBound
@@ -94,7 +100,8 @@ extension Qcow2Image {
                 if raise {
                     guard value < geometry.largestRefcount else {
                         throw UrsaError(
-                            .io, "cluster \(cluster + UInt64(number)) of \(name) is used \(value) times, the most that "
+                            .io,
+                            "cluster \(cluster + UInt64(number)) of \(name) is used \(value) times, the most that "
                                 + "refcounts of \(geometry.refcountBits) bits can count",
                             remedy: "convert the image to one with refcount_bits=64")
                     }

@@ -18,8 +18,14 @@ struct Qcow2Placement {
 }
 
 extension Qcow2Image {
+    /// Writes bytes of the disk.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         try checkRange(offset, UInt64(bytes.count))
+        try writeAnywhere(bytes, at: offset)
+    }
+
+    /// Writes what may lie past the end of the disk too, as far as the L1 table reaches.
+    func writeAnywhere(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         var done = 0
         while done < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])

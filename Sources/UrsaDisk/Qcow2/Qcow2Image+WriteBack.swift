@@ -129,6 +129,7 @@ extension Qcow2Image {
 
     // ---- flush and close --------------------------------------------------------------------------------------------
 
+    /// Returns when everything written before is on stable storage.
     public func flush() throws(UrsaError) {
         guard file.isWritable else { return }
         monitor.enter()
@@ -152,6 +153,7 @@ extension Qcow2Image {
     /// The clusters that wait to be given back, in runs: when there are many, a flush is due.
     var waitingFrees: Int { monitor.inside { freed.count } }
 
+    /// Writes everything out; nothing may be called afterwards.
     public func close() throws(UrsaError) {
         monitor.enter()
         defer { monitor.leave() }

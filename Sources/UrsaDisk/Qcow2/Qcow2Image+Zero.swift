@@ -3,6 +3,7 @@ public import UrsaBase
 // Zeros and discards: whole clusters (or subclusters) by their entries, the edges by writing zeros.
 
 extension Qcow2Image {
+    /// Makes a range of the disk read as zeros.
     public func writeZeroes(at offset: UInt64, count: UInt64, unmap: Bool) throws(UrsaError) {
         try checkRange(offset, count)
         guard count > 0 else { return }
@@ -18,6 +19,7 @@ extension Qcow2Image {
         if last < end { try writeZeroBytes(last..<end) }
     }
 
+    /// Gives the space of the whole clusters of a range back; they read as zeros where the format can say so.
     public func discard(at offset: UInt64, count: UInt64) throws(UrsaError) {
         try checkRange(offset, count)
         // Version 2 can't say that a cluster reads as zeros: the backing image would show through.
@@ -41,15 +43,18 @@ extension Qcow2Image {
             let isZero =
                 found.kind == .zero || found.kind == .zeroAllocated
                 || (isBelow && (backing.map { offset >= $0.size } ?? true))
-            if !isZero {
-                var done: UInt64 = 0
-                while done < found.length {
-                    let piece = min(found.length - done, UInt64(Qcow2Image.zeros.count))
-                    try write(UnsafeRawBufferPointer(Qcow2Image.zeros.prefix(Int(piece))), at: offset + done)
-                    done += piece
-                }
-            }
+            if !isZero { try writeZerosAnywhere(offset..<(offset + found.length)) }
             offset += found.length
+        }
+    }
+
+    /// Zeros as data, also past the end of the disk.
+    func writeZerosAnywhere(_ range: Range<UInt64>) throws(UrsaError) {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let piece = min(range.upperBound - offset, UInt64(Qcow2Image.zeros.count))
+            try writeAnywhere(UnsafeRawBufferPointer(Qcow2Image.zeros.prefix(Int(piece))), at: offset)
+            offset += piece
         }
     }
 
@@ -60,8 +65,8 @@ extension Qcow2Image {
     }()
 
     /// Makes whole subclusters read as zeros.
-    private func zeroEntries(_ range: Range<UInt64>, unmap: Bool, isDiscard: Bool) throws(UrsaError) {
-        if hasDataFile, header.dataFileIsRaw {
+    func zeroEntries(_ range: Range<UInt64>, unmap: Bool, isDiscard: Bool) throws(UrsaError) {
+        if hasDataFile, header.dataFileIsRaw, range.lowerBound < size {
             // The data file reads as a disk by itself, so it has to say the same.
             try dataFile.writeZeroes(
                 at: range.lowerBound, count: min(range.upperBound, size) - range.lowerBound, unmap: unmap)
@@ -89,18 +94,14 @@ extension Qcow2Image {
         if found.kind == .unallocated && isAbove || found.kind == .zero || (found.kind == .zeroAllocated && !unmap) {
             return found.length
         }
-        if header.version < 3, !isAbove {
-            // Without a flag for zeros they have to be data. Outside of the monitor that is `write`'s to do.
+        let inFirst = min(limit, geometry.clusterSize - geometry.inCluster(offset))
+        if (header.version < 3 && !isAbove) || (found.kind == .compressed && inFirst < geometry.clusterSize) {
+            // Without a flag for zeros, and in a part of a compressed cluster, they have to be data. Outside of the
+            // monitor that is `write`'s to do.
             monitor.leave()
             defer { monitor.enter() }
-            let count = min(limit, geometry.clusterSize, size - offset)
-            var done: UInt64 = 0
-            while done < count {
-                let piece = min(count - done, UInt64(Qcow2Image.zeros.count))
-                try write(UnsafeRawBufferPointer(Qcow2Image.zeros.prefix(Int(piece))), at: offset + done)
-                done += piece
-            }
-            return min(limit, geometry.clusterSize)
+            try writeZerosAnywhere(offset..<(offset + inFirst))
+            return inFirst
         }
         let table = try ownL2Table(for: offset)
         let index = geometry.l2Index(offset)
@@ -111,7 +112,9 @@ extension Qcow2Image {
             let at = offset + done
             let left = geometry.clusterSize - geometry.inCluster(at)
             let count = min(left, limit - done)
-            if done > 0, isBusy(at) { break }
+            let entry: UInt64 = base.bigEndian(position)
+            let isPart = count < geometry.clusterSize && entry & Qcow2Entry.compressed != 0
+            if done > 0, isPart || isBusy(at) { break }
             try zeroEntry(base, position, at, count, unmap: unmap)
             done += count
             position += geometry.l2EntrySize

@@ -40,10 +40,15 @@ public final class Qcow2Image: DiskWriter, @unchecked Sendable {
         public init() {}
     }
 
+    /// Which format this is.
     public var format: DiskFormat { .qcow2 }
+    /// The file's path.
     public var name: String { file.name }
+    /// Bytes of the disk.
     public var size: UInt64 { knownSize.load(ordering: .acquiring) }
+    /// Bytes of a cluster.
     public var clusterSize: UInt64? { geometry.clusterSize }
+    /// What is read where the image says nothing.
     public let backing: (any DiskReader)?
 
     /// The file of the tables.
@@ -139,7 +144,8 @@ public final class Qcow2Image: DiskWriter, @unchecked Sendable {
         let length = UInt64(entries) * 8
         guard padded || (offset <= file.size && length <= file.size - offset) else {
             throw UrsaError(
-                .io, "\(file.name) is damaged: its \(what) of \(length) bytes at offset \(offset) is past the file's end",
+                .io,
+                "\(file.name) is damaged: its \(what) of \(length) bytes at offset \(offset) is past the file's end",
                 remedy: "restore it from a copy")
         }
         var table = [UInt64](repeating: 0, count: entries)

@@ -2,8 +2,11 @@ public import UrsaBase
 
 /// A raw image: the disk's bytes as they are, in a file with holes or on a block device.
 public final class RawImage: DiskWriter, Sendable {
+    /// Which format this is.
     public var format: DiskFormat { .raw }
+    /// The file's path.
     public var name: String { file.name }
+    /// Bytes of the disk.
     public var size: UInt64 { file.size }
     /// The file.
     public let file: ImageFile
@@ -34,33 +37,40 @@ public final class RawImage: DiskWriter, Sendable {
         }
     }
 
+    /// Fills a buffer with the disk's bytes from an offset.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         try file.read(into: buffer, at: offset)
     }
 
+    /// The run at an offset, as this image alone says it.
     public func extent(at offset: UInt64, limit: UInt64) throws(UrsaError) -> Extent {
         try checkRange(offset, 1)
         let (isHole, length) = file.hole(at: offset, limit: min(max(1, limit), size - offset))
         return Extent(kind: isHole ? .zero : .data, length: max(1, length), fileOffset: offset)
     }
 
+    /// Writes bytes of the disk.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         try checkRange(offset, UInt64(bytes.count))
         try file.write(bytes, at: offset)
     }
 
+    /// Makes a range of the disk read as zeros.
     public func writeZeroes(at offset: UInt64, count: UInt64, unmap: Bool) throws(UrsaError) {
         try checkRange(offset, count)
         try file.writeZeroes(at: offset, count: count, unmap: unmap)
     }
 
+    /// Gives the space of the whole clusters of a range back; they read as zeros where the format can say so.
     public func discard(at offset: UInt64, count: UInt64) throws(UrsaError) {
         try checkRange(offset, count)
         try file.discard(at: offset, count: count)
     }
 
+    /// Returns when everything written before is on stable storage.
     public func flush() throws(UrsaError) { try file.sync() }
 
+    /// Changes the size of the disk, in whole sectors. What a shrinking disk loses is lost at once.
     public func resize(to size: UInt64, preallocation: Preallocation) throws(UrsaError) {
         let old = self.size
         guard preallocation != .metadata else { throw RawImage.noTables(name) }
@@ -85,5 +95,6 @@ public final class RawImage: DiskWriter, Sendable {
         }
     }
 
+    /// Writes everything out; nothing may be called afterwards.
     public func close() throws(UrsaError) {}
 }

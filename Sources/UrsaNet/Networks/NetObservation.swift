@@ -54,6 +54,8 @@ public struct NetObservation: Sendable, Hashable {
     var journal: [SettingChange] = []
     /// Whether networks of other homes are on the host, which need forwarding too.
     var hasOtherHomes = false
+    /// What uplinks are about.
+    var routing = RoutingSeen()
     /// The names file.
     var hosts: [UInt8] = []
     /// Whether the kernel speaks IPv6.

@@ -28,6 +28,7 @@ struct Observer: Sendable {
         result.hasOtherHomes = links.contains {
             $0.alias?.hasPrefix("ursa:") == true && home.network(alias: $0.alias) == nil
         }
+        result.routing = try RoutingSeen.look(home, socket, links, addresses, routes)
         for name in names(links) {
             var seen = NetworkSeen()
             let dnsmasq = DnsmasqProcess(folder: home.folder(network: name))

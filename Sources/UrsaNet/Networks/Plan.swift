@@ -3,19 +3,22 @@ import UrsaBase
 /// From what should be and what is to the steps between; a pure function.
 struct NetworkPlan {
     let home: HomeMark
-    let wish: HostWish
+    private(set) var wish: HostWish
     let wishes: [NetworkWish]
     let seen: NetObservation
 
     init(_ home: HomeMark, _ wish: HostWish, _ seen: NetObservation) {
         self.home = home
         self.wish = wish
+        self.wish.uplinks = wish.uplinks.found(seen.routing)
         wishes = (seen.hasIPv6 ? wish.networks : wish.networks.map(\.withoutIPv6)).sorted { $0.name < $1.name }
         self.seen = seen
     }
 
     var steps: [any NetStep] {
-        if let error = UrsaError.all(NetworkWish.problems(wishes)) { return [Refusal(error: error)] }
+        let problems = NetworkWish.problems(wishes) + UplinkWish.problems(wish.uplinks, wishes)
+        if let error = UrsaError.all(problems) { return [Refusal(error: error)] }
+        let uplinks = UplinkPlan(home: home, uplinks: wish.uplinks, seen: seen.routing, hasIPv6: seen.hasIPv6)
         let wanted = Set(wishes.map(\.name))
         var steps: [any NetStep] = []
         if !wishes.isEmpty, !seen.settings.isEmpty {
@@ -25,11 +28,14 @@ struct NetworkPlan {
         where !wanted.contains(name) && (network.foreign == nil || network.hasTrace) {
             steps.append(RemoveNetwork(home: home, name: name))
         }
+        steps += uplinks.before
         if let step = tableStep { steps.append(step) }
+        steps += uplinks.after(seen.journal)
         for wish in wishes { steps += networkSteps(wish) }
         if let step = hostsStep { steps.append(step) }
-        if wishes.isEmpty, !seen.journal.isEmpty, !seen.hasOtherHomes {
-            steps.append(PutSettingsBack(home: home, changes: seen.journal))
+        let settings = seen.journal.filter { !$0.isPathFilter }
+        if wishes.isEmpty, !settings.isEmpty, !seen.hasOtherHomes {
+            steps.append(PutSettingsBack(home: home, changes: settings))
         }
         return steps
     }
@@ -96,7 +102,7 @@ struct NetworkPlan {
     }
 
     private var tableStep: (any NetStep)? {
-        guard !wishes.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
+        guard !wish.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
         var wish = wish
         wish.networks = wishes
         let ruleset = Ruleset(home, wish)

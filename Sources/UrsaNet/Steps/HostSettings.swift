@@ -128,7 +128,7 @@ struct PutSettingsBack: NetStep {
 
     func apply() throws(UrsaError) {
         SettingsJournal.restore(changes)
-        try SettingsJournal(home).remove()
+        try SettingsJournal(home).forget(changes)
     }
 
     func undo() throws(UrsaError) {}

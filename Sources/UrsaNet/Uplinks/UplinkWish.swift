@@ -24,6 +24,8 @@ public struct UplinkWish: Sendable, Hashable {
     public var isHealthy: Bool
     /// What must answer for the uplink to count as healthy; nil: nothing is asked.
     public var check: UplinkCheck?
+    /// What the host says of it; filled in when the host is looked at.
+    var found = UplinkFound()
 
     /// An uplink; see the properties.
     public init(
@@ -42,6 +44,37 @@ public struct UplinkWish: Sendable, Hashable {
         self.isHealthy = isHealthy
         self.check = check
     }
+}
+
+extension UplinkWish {
+    /// The bits of packet and connection marks that tell the uplink: 16…23. Others use the bits below.
+    public static let markMask: UInt32 = 0x00ff_0000
+    /// The uplink's mark under `markMask`.
+    public var mark: UInt32 { UInt32(number) << 16 }
+    /// The uplink's routing table.
+    public var table: UInt32 { 5000 + UInt32(number) }
+}
+
+/// What the host says of an uplink.
+struct UplinkFound: Sendable, Hashable {
+    /// Name of the link that speaks for the interface: itself, or the bridge that it is a port of.
+    var link = ""
+    /// Index of that link; nil when it is missing or down.
+    var index: Int32?
+    /// The routers: those that were said, else those of the link's own default routes.
+    var gateway: IPv4Address?
+    var gateway6: IPv6Address?
+    /// The host's address towards the provider, when it has it.
+    var address: IPv4Address?
+    /// Ethernet addresses of the routers.
+    var macs: [MACAddress] = []
+    /// Whether the host's own default routes lead over this link.
+    var isDefault = false
+    /// Why it can't be used, in words.
+    var problem: String?
+
+    /// Whether connections of a family can leave by it.
+    func reaches(isIPv6: Bool) -> Bool { problem == nil && (isIPv6 ? gateway6 != nil : gateway != nil) }
 }
 
 /// How an uplink's health is found out: an ICMP echo to the target over this uplink.

@@ -15,11 +15,9 @@ struct Chain: Sendable, Hashable {
 }
 
 extension Chain {
-    /// The chain that a rule jumps or goes to.
-    static func target(of rule: String) -> String? {
-        let words = rule.split(separator: " ")
-        guard let verb = words.lastIndex(where: { $0 == "jump" || $0 == "goto" }), verb + 1 < words.endIndex
-        else { return nil }
-        return String(words[verb + 1])
+    /// The chains that a rule, or an element of a verdict map, jumps or goes to.
+    static func targets(of rule: String) -> [String] {
+        let words = rule.split { $0 == " " || $0 == "," }
+        return zip(words, words.dropFirst()).filter { $0.0 == "jump" || $0.0 == "goto" }.map { String($0.1) }
     }
 }

@@ -21,6 +21,7 @@ struct Ruleset: Sendable, Hashable {
     static func parts(_ home: HomeMark, _ wish: HostWish) -> [RulesetPart] {
         [
             .links(home, wish),
+            .uplinks(home, wish),
             .publishedPorts(home, wish),
             .strangers(home, wish),
             .masquerade(home, wish),
@@ -44,7 +45,7 @@ struct Ruleset: Sendable, Hashable {
         let digest = hexadecimal(SHA256.digest(body.joined(separator: "\n")).prefix(8))
         table = home.tableName
         comment = "ursa:\(home.id):\(digest)"
-        chains = Self.uses(joined)
+        chains = Self.uses(joined, sets)
         elements = Dictionary(
             sets.filter(\.isCountable).map { ($0.name, $0.elements.count) }, uniquingKeysWith: { $0 + $1 })
         // "add, delete, add" works whether the table was there or not; nft 1.0.6 has no `destroy`.
@@ -80,17 +81,20 @@ struct Ruleset: Sendable, Hashable {
         return all.filter { $0.base == nil } + all.filter { $0.base != nil }
     }
 
-    private static func uses(_ chains: [Chain]) -> [String: Int] {
+    private static func uses(_ chains: [Chain], _ sets: [NamedSet]) -> [String: Int] {
         var uses: [String: Int] = [:]
         for chain in chains {
             uses[chain.name, default: 0] += chain.rules.count
-            for rule in chain.rules { if let target = Chain.target(of: rule) { uses[target, default: 0] += 1 } }
+            for rule in chain.rules { for target in Chain.targets(of: rule) { uses[target, default: 0] += 1 } }
+        }
+        for element in sets.filter({ $0.value == "verdict" }).flatMap(\.elements) {
+            for target in Chain.targets(of: element) { uses[target, default: 0] += 1 }
         }
         return uses
     }
 
     /// The sum of use counts that every table of ours has.
     static func smallestUse(_ home: HomeMark) -> Int {
-        uses(join(parts(home, HostWish()).flatMap(\.chains))).values.reduce(0, +)
+        uses(join(parts(home, HostWish()).flatMap(\.chains)), []).values.reduce(0, +)
     }
 }

@@ -1,0 +1,44 @@
+import Glibc
+import UrsaBase
+
+extension HostNetworks {
+    /// Why uplinks of a wish can't be used, by name, in words; empty when all can.
+    public func problems(of uplinks: [UplinkWish], _ seen: NetObservation) -> [String: String] {
+        var result: [String: String] = [:]
+        for uplink in uplinks.found(seen.routing) {
+            if let problem = uplink.found.problem {
+                result[uplink.name] = problem
+            } else if uplinks.contains(where: { $0.shares(uplink) }), uplink.found.macs.isEmpty {
+                let gateway = uplink.gateway?.description ?? ""
+                result[uplink.name] = "its gateway \(gateway) does not answer on \(uplink.interface)"
+            }
+        }
+        return result
+    }
+
+    /// Seconds that a gateway has to tell its Ethernet address.
+    private static let patience = 0.4
+
+    /// Has the kernel find out the Ethernet addresses of gateways that share an interface: they tell by whom a packet
+    /// came. One that does not answer is left for later: the watcher hears of it.
+    func findGateways(of uplinks: [UplinkWish]) {
+        let shared = uplinks.filter { uplink in uplinks.contains { $0.shares(uplink) } }
+        guard !shared.isEmpty, let socket = try? NetlinkSocket() else { return }
+        var wanted: [(link: Int32, address: IPAddress)] = []
+        for uplink in shared {
+            guard let link = (try? socket.link(uplink.interface)) ?? nil else { continue }
+            if let gateway = uplink.gateway { wanted.append((link.index, .v4(gateway))) }
+            if let gateway = uplink.gateway6 { wanted.append((link.index, .v6(gateway))) }
+        }
+        let deadline = Deadline.after(seconds: HostNetworks.patience)
+        var isFirst = true
+        while true {
+            let known = (try? socket.neighbours()) ?? []
+            wanted.removeAll { link, address in known.contains { $0.link == link && $0.address == address } }
+            if wanted.isEmpty || deadline.isPast { return }
+            if isFirst { for (link, address) in wanted { try? socket.transact([Neighbour.find(address, link: link)]) } }
+            isFirst = false
+            pause(milliseconds: 5)
+        }
+    }
+}
