@@ -18,11 +18,13 @@ enum CommandLineProgram {
         // Completion runs at each press of the Tab key: no threads, no signals, nothing but the answer.
         if arguments.first == "---completion" { return Completions.answer(arguments) }
         Screen.isJSON = wantsJSON(arguments)
-        let image = ImageTool.call(program: program, arguments: arguments)
-        if image != nil { ImageProgress.expectSignal() }
+        if let image = ImageTool.call(program: program, arguments: arguments) { return run(image) }
+        if geteuid() != 0, let error = PrivateHostEntry.enter(arguments) {
+            Screen.fail(error)
+            return error.code.exitStatus
+        }
         do {
             try Signals.handle()
-            if let image { return finish(ImageTool.run(image)) }
             if let error = Spelling.unknownCommand(in: arguments) { throw error }
             var command = try UrsaCommand.parseAsRoot(arguments)
             try command.run()
@@ -35,6 +37,16 @@ enum CommandLineProgram {
             return report(parserError: error, arguments: arguments)
         }
         return finish(0)
+    }
+
+    /// A verb on image files. It needs neither the parser nor a home.
+    private static func run(_ image: ImageCall) -> Int32 {
+        ImageProgress.expectSignal()
+        do throws(UrsaError) { try Signals.handle() } catch {
+            Screen.fail(error)
+            return 1
+        }
+        return finish(ImageTool.run(image))
     }
 
     /// Puts /dev/null where a standard descriptor is closed: else the next file that is opened would stand there, and our

@@ -58,7 +58,14 @@ public enum DiskImage {
     public static func probe(_ file: ImageFile) throws(UrsaError) -> DiskFormat {
         let start = try file.bytes(at: 0, count: Int(min(file.size, 4096)))
         if Qcow2Header.recognises(start) { return .qcow2 }
-        return try FormatReaders.recognise(start, file) ?? .raw
+        if let found = ForeignImage.format(of: Array(start.prefix(ForeignImage.probeLength))) { return found }
+        // A dmg file begins with data; it is told by its name and its end.
+        if file.name.hasSuffix(".dmg"), file.size >= 512,
+            try file.bytes(at: file.size - 512, count: 4) == Array("koly".utf8)
+        {
+            return .dmg
+        }
+        return .raw
     }
 
     private static func open(
@@ -92,8 +99,35 @@ public enum DiskImage {
                 }
             }
             return try openQcow2(file, options, depth: depth, &seen)
-        default: return try FormatReaders.open(file, found)
+        default: return try openForeign(file, found, options, depth: depth, &seen)
         }
+    }
+
+    /// The other formats name files too: qcow its backing image, vmdk those that hold its data.
+    private static func openForeign(
+        _ file: ImageFile, _ format: DiskFormat, _ options: Options, depth: Int, _ seen: inout [FileIdentity]
+    ) throws(UrsaError) -> any DiskReader {
+        let names = try ForeignImage.names(in: file, format: format)
+        var backing: (any DiskReader)?
+        var companions: [any ByteSource] = []
+        for name in names {
+            if format == .qcow {
+                guard !options.withoutBacking else { continue }
+                let path = try options.policy.path(of: name, in: file.name, as: "backing file")
+                backing = try open(path, nil, options, depth: depth + 1, &seen)
+            } else {
+                let path = try options.policy.path(of: name, in: file.name, as: "data file")
+                let companion = try ImageFile(path, fileOptions(options, writable: false))
+                let identity = FileIdentity(companion)
+                guard !seen.contains(identity) || identity == FileIdentity(file) else {
+                    throw UrsaError(.unsupported, "\(file.name) names \(path) twice")
+                }
+                seen.append(identity)
+                if options.locks { try ImageLock.take(companion, for: .readingTables) }
+                companions.append(companion)
+            }
+        }
+        return try ForeignImage.open(file, format: format, backing: backing, companions: companions)
     }
 
     private static func openQcow2(
