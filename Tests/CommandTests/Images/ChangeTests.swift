@@ -127,16 +127,17 @@ struct ChangeTests {
         try shop.io("qcow2", "a.qcow2", "write 0 1M")
         #expect(try shop.ursa("check", "a.qcow2").end == .exited(0))
         // The table of the disk's first part goes: its clusters belong to nobody.
-        let header = try File.read(shop.path("a.qcow2"), limit: 64 << 20)
-        let l1 = header[40..<48].reduce(0) { $0 << 8 | off_t($1) }
+        func l1() throws -> off_t {
+            try File.read(shop.path("a.qcow2"), limit: 64 << 20)[40..<48].reduce(0) { $0 << 8 | off_t($1) }
+        }
         let fd = try File.open(shop.path("a.qcow2"), O_RDWR)
-        #expect(pwrite(fd.raw, [UInt8](repeating: 0, count: 8), 8, l1) == 8)
+        #expect(try pwrite(fd.raw, [UInt8](repeating: 0, count: 8), 8, l1()) == 8)
         let leak = try shop.ursa("check", "a.qcow2")
         #expect(leak.end == .exited(3) && leak.output.contains("\n17 leaked clusters were found on the image.\n"))
         #expect(try shop.make("check", "-r", "leaks", "a.qcow2").contains("    17 leaked clusters\n    0 corruptions\n"))
         try shop.expectSound("a.qcow2")
         // A table that points past the end is damage.
-        #expect(pwrite(fd.raw, [0x80, 0, 0, 0, 0x40, 0, 0, 0], 8, l1) == 8)
+        #expect(try pwrite(fd.raw, [0x80, 0, 0, 0, 0x40, 0, 0, 0] as [UInt8], 8, l1()) == 8)
         let damage = try shop.ursa("check", "--output=json", "a.qcow2")
         #expect(damage.end == .exited(2))
         #expect((try JSON.parse(damage.output)["corruptions"]?.integer ?? 0) > 0)

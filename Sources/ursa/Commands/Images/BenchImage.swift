@@ -53,6 +53,9 @@ enum BenchImage: ImageVerb {
         let door = ImageDoor(words)
         let image: any DiskReader =
             bench.writes ? try door.writer(file, format: words.value("f")) : try door.reader(file, format: words.value("f"))
+        guard image.size >= bench.size else {
+            throw UrsaError(.usage, "the disk is smaller than one request", place: file, remedy: "write a smaller -s")
+        }
         if !words.has("q"), !Screen.isJSON { Screen.write(announcement(bench)) }
         let seconds = try bench.run(image)
         if let writer = image as? any DiskWriter, bench.writes { try writer.close() }

@@ -37,7 +37,14 @@ enum CheckImage: ImageVerb {
             return noChecks
         }
         let image = try door.checked(file, writable: repair != .nothing)
-        let result = try image.check(repair: repair)
+        var result = try image.check(repair: repair)
+        if !isJSON, !words.has("q") { for message in result.messages { Screen.hint(printable(message)) } }
+        if result.leaksFixed > 0 || result.corruptionsFixed > 0 {
+            // What counts is what is left.
+            let fixed = (result.leaksFixed, result.corruptionsFixed)
+            result = try image.check()
+            (result.leaksFixed, result.corruptionsFixed) = fixed
+        }
         if repair != .nothing { try image.close() }
         if isJSON { Screen.json(json(result, file)) } else if !words.has("q") { Screen.write(text(result)) }
         return result.failures > 0 ? 1 : result.corruptions > 0 ? 2 : result.leaks > 0 ? 3 : 0
@@ -54,7 +61,7 @@ enum CheckImage: ImageVerb {
 
     /// What was found, as `qemu-img` says it.
     private static func text(_ result: Qcow2CheckResult) -> String {
-        var text = result.messages.map { printable($0) + "\n" }.joined()
+        var text = ""
         if result.corruptionsFixed > 0 || result.leaksFixed > 0 {
             text += "The following inconsistencies were found and repaired:\n\n"
             text += "    \(result.leaksFixed) leaked clusters\n    \(result.corruptionsFixed) corruptions\n\n"

@@ -22,7 +22,7 @@ enum CreateImage: ImageVerb {
             Examples:
               {} create -f qcow2 disk.qcow2 20G
               {} create -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
-              {} create -f qcow2 -o cluster_size=1M,compression_type=zstd big.qcow2 1T
+              {} create -f qcow2 -o cluster_size=1M,lazy_refcounts=on big.qcow2 1T
             """)
 
     static func run(_ words: ImageWords, _ call: ImageCall) throws(UrsaError) -> Int32 {
@@ -50,8 +50,8 @@ enum CreateImage: ImageVerb {
         }
         let path = QEMUImage.path(operand)
         let size = try size(&options, path, words)
-        if !words.has("q"), !Screen.isJSON { Screen.line(printable(options.formatting(operand, size: size))) }
         try NewImage(path, options, size: (size + 511) & ~511).makeEmpty()
+        if !Screen.isJSON, !words.has("q") { Screen.line(printable(options.formatting(operand, size: size))) }
         if Screen.isJSON {
             Screen.json(
                 .record([

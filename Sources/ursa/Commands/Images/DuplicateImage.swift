@@ -46,11 +46,12 @@ enum DuplicateImage: ImageVerb {
         guard let format = DiskFormat(rawValue: name) else { throw UrsaError(.bug, "a format that is not known") }
         let door = ImageDoor(words)
         let image = try door.reader(input, format: words.value("f"))
-        // count is counted from the beginning of what is read, as qemu-img does it: skipped blocks are not part of it.
+        // As qemu-img has it, count is counted from the beginning of what is read: skipped blocks are among them.
         let start = skip.multipliedReportingOverflow(by: block)
-        let length = (count ?? .max).multipliedReportingOverflow(by: block)
-        let part = WindowReader(
-            image, start: start.overflow ? .max : start.partialValue, count: length.overflow ? .max : length.partialValue)
+        let counted = (count ?? .max).multipliedReportingOverflow(by: block)
+        let end = min(image.size, counted.overflow ? .max : counted.partialValue)
+        let from = start.overflow ? end : min(start.partialValue, end)
+        let part = WindowReader(image, start: from, count: end - from)
         let progress = ImageProgress("copying", words)
         try ImageCopy(source: part, options: CopyOptions(), compress: false, progress: progress.handler)
             .make(QEMUImage.path(output), format, door, words)

@@ -63,15 +63,20 @@ enum SnapshotImage: ImageVerb {
             text += ImageText.right(ImageText.size(snapshot.machineStateSize), 8)
             text += ImageText.right(ImageText.date(UInt64(snapshot.seconds)), 20)
             text += ImageText.right(ImageText.clock(snapshot.guestClock), 13)
-            text += ImageText.right(snapshot.instructionCount.map { "\($0)" } ?? "", 11) + "\n"
+            text += ImageText.right(instructions(snapshot).map { "\($0)" } ?? "", 11) + "\n"
         }
         return text
+    }
+
+    /// How many instructions the guest had executed, where anybody counted.
+    private static func instructions(_ snapshot: Qcow2Snapshot) -> UInt64? {
+        snapshot.instructionCount == .max ? nil : snapshot.instructionCount
     }
 
     /// A snapshot as `info` tells it.
     static func json(_ snapshot: Qcow2Snapshot) -> JSON {
         .record([
-            "icount": snapshot.instructionCount.map { .integer(Int64(clamping: $0)) },
+            "icount": instructions(snapshot).map { .integer(Int64(clamping: $0)) },
             "vm-clock-nsec": .integer(Int64(snapshot.guestClock % 1_000_000_000)), "name": .string(snapshot.name),
             "date-sec": .integer(Int64(snapshot.seconds)), "date-nsec": .integer(Int64(snapshot.nanoseconds)),
             "vm-clock-sec": .integer(Int64(snapshot.guestClock / 1_000_000_000)), "id": .string(snapshot.id),

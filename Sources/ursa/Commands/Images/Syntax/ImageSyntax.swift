@@ -28,7 +28,7 @@ struct ImageSyntax: Sendable {
     /// A line for each option, or two where its name is long.
     var optionLines: String {
         var lines: [String] = []
-        for option in options + [.flag("h", "help", "Print this")] {
+        for option in options + ImageSyntax.general {
             let name = "  " + option.spelling
             var words = ImageSyntax.wrap(option.help, width: 80 - 24)
             if name.count < 23 { lines.append(name.padded(24) + words.removeFirst()) } else { lines.append(name) }
@@ -36,6 +36,9 @@ struct ImageSyntax: Sendable {
         }
         return lines.joined(separator: "\n")
     }
+
+    /// Options of all verbs.
+    static let general: [ImageOption] = [.flag(nil, "version", "Print the version"), .flag("h", "help", "Print this")]
 
     /// A text in lines of at most `width` characters, at least one.
     static func wrap(_ text: String, width: Int) -> [String] {

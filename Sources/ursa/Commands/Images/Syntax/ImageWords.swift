@@ -17,7 +17,7 @@ struct ImageWords: Sendable {
     /// - Throws: `.usage` for an unknown option and a missing or unwanted value.
     init(_ words: [String], for syntax: ImageSyntax, caller: String) throws(UrsaError) {
         place = "\(caller) \(syntax.verb)"
-        let options = syntax.options + [.flag("h", "help", "")]
+        let options = syntax.options + ImageSyntax.general
         var rest = words[...]
         while let word = rest.popFirst() {
             if word == "--" {

@@ -62,6 +62,10 @@ enum ImageTool {
                 Screen.write(verb.syntax.help(caller: call.caller))
                 return 0
             }
+            if words.has("version") {
+                Screen.line(ursaVersion)
+                return 0
+            }
             if try words.wantsJSON { Screen.isJSON = true }
             return try verb.run(words, call)
         } catch {
