@@ -34,7 +34,7 @@ extension Commit {
                     place: path)
             }
             let below = try options.policy.path(of: name, in: next, as: "backing file")
-            let found = try stated( header.backingFormat, at: below)
+            let found = try stated(header.backingFormat, at: below)
             let isBase = try wanted.map { (wanted) throws(UrsaError) in FileIdentity(try ImageFile(below)) == wanted }
             if isBase ?? true { return try assemble(files, below, found, options) }
             guard found == .qcow2 else {
@@ -73,7 +73,8 @@ extension Commit {
         guard let stated else {
             if try DiskImage.probe(try ImageFile(path)) == .qcow2 { return .qcow2 }
             throw UrsaError(
-                .unsupported, "the image above does not state the format of this one, and it is not guessed", place: path,
+                .unsupported, "the image above does not state the format of this one, and it is not guessed",
+                place: path,
                 remedy: "state it: ursa image rebase -u -b \(path) -F raw IMAGE")
         }
         if stated == "file" || stated == "host_device" { return .raw }

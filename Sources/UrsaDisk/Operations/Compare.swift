@@ -27,7 +27,9 @@ public enum Comparison: Sendable, Equatable {
             let (a, b) = (AlignedBuffer(count: PairQueue.most), AlignedBuffer(count: PairQueue.most))
             do throws(UrsaError) {
                 while let pair = try queue.next() {
-                    if let offset = try pair.firstDifference(a, b, first, second) { queue.found(.differs(at: offset), offset) }
+                    if let offset = try pair.firstDifference(a, b, first, second) {
+                        queue.found(.differs(at: offset), offset)
+                    }
                     progress.reach(pair.offset + UInt64(pair.count))
                 }
             } catch {

@@ -23,8 +23,10 @@ public enum Conversion {
         let header = try Qcow2Header.read(file)
         if Qcow2Stream.fits(header, file) {
             let target = try Qcow2Stream(file, compresses: compress, sparse: options.sparse != nil)
-            return try Copier(source, extents: upper, to: target, size: source.size, options: options, progress: counter)
-                .run()
+            return try Copier(
+                source, extents: upper, to: target, size: source.size, options: options, progress: counter
+            )
+            .run()
         }
         guard !compress else {
             throw UrsaError(

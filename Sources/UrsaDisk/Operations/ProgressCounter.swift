@@ -24,7 +24,9 @@ public final class ProgressCounter: Sendable {
         let done = state.withLock { state -> UInt64? in
             state.done = max(state.done, offset)
             // A thousand reports are enough for anybody.
-            guard state.done == total || state.done - state.told > total / 1000, state.done != state.told else { return nil }
+            guard state.done == total || state.done - state.told > total / 1000, state.done != state.told else {
+                return nil
+            }
             state.told = state.done
             return state.done
         }

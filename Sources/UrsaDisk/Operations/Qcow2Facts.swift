@@ -51,6 +51,7 @@ extension Qcow2Image {
 
 /// A bitmap that is kept in a qcow2 image, as `info` tells of it.
 public struct Qcow2BitmapInfo: Sendable, Equatable {
+    /// Unique in its image.
     public var name: String
     /// Bytes of the disk for each bit.
     public var granularity: UInt64
@@ -74,7 +75,8 @@ public struct Qcow2BitmapInfo: Sendable, Equatable {
         var place = 0
         for _ in 0..<count {
             guard let flags: UInt32 = bytes.bigEndian(place + 12), let bits: UInt8 = bytes.bigEndian(place + 17),
-                let name: UInt16 = bytes.bigEndian(place + 18), let extra: UInt32 = bytes.bigEndian(place + 20), bits < 64,
+                let name: UInt16 = bytes.bigEndian(place + 18), let extra: UInt32 = bytes.bigEndian(place + 20),
+                bits < 64,
                 extra <= size
             else { throw damaged() }
             let start = place + 24 + Int(extra)

@@ -35,7 +35,8 @@ public enum Rebase {
             var length = max(1, extent.length)
             if extent.kind == .unallocated {
                 length = try unlessEqual(image, new, layers, offset, length, piece) { (count) throws(UrsaError) in
-                    try copyDifferences(image, new, offset, count, cluster, old.prefix(Int(count)), fresh.prefix(Int(count)))
+                    try copyDifferences(
+                        image, new, offset, count, cluster, old.prefix(Int(count)), fresh.prefix(Int(count)))
                 }
             }
             offset += length

@@ -47,7 +47,8 @@ struct ChangeTests {
             try shop.expectSame("wanted", "raw", "base", base)
             try shop.expectSame("wanted", "raw", "top", "qcow2")
             try shop.expectSound("top")
-            #expect(try JSON.parse(shop.qemu("map", "--output=json", "top")).array?.allSatisfy { $0["depth"] != 0 } == true)
+            #expect(
+                try JSON.parse(shop.qemu("map", "--output=json", "top")).array?.allSatisfy { $0["depth"] != 0 } == true)
             if base == "qcow2" { try shop.expectSound("base") }
         }
     }
@@ -113,7 +114,9 @@ struct ChangeTests {
         try shop.expectSound("a.qcow2")
         #expect(try shop.qemu("snapshot", "-l", "a.qcow2").split(separator: "\n").count == 4)
         for words in [["-a", "none"], ["-d", "none"], ["-c", ""], ["-l", "-c", "x"]] {
-            #expect(try shop.runner.run(bytes: (["image", "snapshot"] + words + ["a.qcow2"]).map { Array($0.utf8) }).end == .exited(1))
+            #expect(
+                try shop.runner.run(bytes: (["image", "snapshot"] + words + ["a.qcow2"]).map { Array($0.utf8) }).end
+                    == .exited(1))
         }
         try shop.raw("b.raw", size: 1 << 20, seed: 1)
         #expect(try shop.make("snapshot", "-l", "-f", "raw", "b.raw") == "")
@@ -134,7 +137,8 @@ struct ChangeTests {
         #expect(try pwrite(fd.raw, [UInt8](repeating: 0, count: 8), 8, l1()) == 8)
         let leak = try shop.ursa("check", "a.qcow2")
         #expect(leak.end == .exited(3) && leak.output.contains("\n17 leaked clusters were found on the image.\n"))
-        #expect(try shop.make("check", "-r", "leaks", "a.qcow2").contains("    17 leaked clusters\n    0 corruptions\n"))
+        #expect(
+            try shop.make("check", "-r", "leaks", "a.qcow2").contains("    17 leaked clusters\n    0 corruptions\n"))
         try shop.expectSound("a.qcow2")
         // A table that points past the end is damage.
         #expect(try pwrite(fd.raw, [0x80, 0, 0, 0, 0x40, 0, 0, 0] as [UInt8], 8, l1()) == 8)
@@ -158,13 +162,17 @@ struct ChangeTests {
         try shop.make("convert", "-O", "qcow2", "b.qcow2", "d.qcow2")
         try shop.io("qcow2", "d.qcow2", "write -P 99 4M 7")
         for (one, other) in [
-            ("a.raw", "b.qcow2"), ("b.qcow2", "c.qcow2"), ("c.qcow2", "d.qcow2"), ("a.raw", "d.qcow2"), ("b.qcow2", "b.qcow2"),
+            ("a.raw", "b.qcow2"), ("b.qcow2", "c.qcow2"), ("c.qcow2", "d.qcow2"), ("a.raw", "d.qcow2"),
+            ("b.qcow2", "b.qcow2"),
             ("nosuch", "b.qcow2"),
         ] {
             for options in [[], ["-s"], ["-q"]] {
                 let theirs = try shop.qemu(["compare"] + options + [one, other])
-                let ours = try shop.runner.run(bytes: (["image", "compare"] + options + [one, other]).map { Array($0.utf8) })
-                #expect(ours.end == theirs.end && ours.output == theirs.text, "\(options) \(one) \(other): \(ours.output)\(ours.errors)")
+                let ours = try shop.runner.run(
+                    bytes: (["image", "compare"] + options + [one, other]).map { Array($0.utf8) })
+                #expect(
+                    ours.end == theirs.end && ours.output == theirs.text,
+                    "\(options) \(one) \(other): \(ours.output)\(ours.errors)")
             }
         }
     }
@@ -184,7 +192,8 @@ struct ChangeTests {
         let deadline = Deadline.after(seconds: 10)
         while try shop.qemu(["info", "a.qcow2"]).end.isSuccess, !deadline.isPast { pause(milliseconds: 20) }
         for words in [
-            ["resize", "a.qcow2", "+1M"], ["snapshot", "-c", "x", "a.qcow2"], ["create", "-f", "qcow2", "a.qcow2", "1M"],
+            ["resize", "a.qcow2", "+1M"], ["snapshot", "-c", "x", "a.qcow2"],
+            ["create", "-f", "qcow2", "a.qcow2", "1M"],
             ["convert", "-f", "raw", "-O", "qcow2", "b.raw", "a.qcow2"], ["info", "a.qcow2"], ["check", "a.qcow2"],
         ] {
             let result = try shop.runner.run(bytes: (["image"] + words).map { Array($0.utf8) })
@@ -215,9 +224,12 @@ struct ChangeTests {
     func benches() throws {
         let shop = try DiskWorkshop()
         try shop.make("create", "-q", "-f", "qcow2", "a.qcow2", "10M")
-        let text = try shop.make("bench", "-c", "500", "-w", "--pattern=66", "--flush-interval=100", "-d", "8", "a.qcow2")
+        let text = try shop.make(
+            "bench", "-c", "500", "-w", "--pattern=66", "--flush-interval=100", "-d", "8", "a.qcow2")
         let lines = text.split(separator: "\n")
-        #expect(lines[0] == "Sending 500 write requests, 4096 bytes each, 8 in parallel (starting at offset 0, step size 4096)")
+        #expect(
+            lines[0]
+                == "Sending 500 write requests, 4096 bytes each, 8 in parallel (starting at offset 0, step size 4096)")
         #expect(lines[1] == "Sending flush every 100 requests")
         #expect(lines[2].hasPrefix("Run completed in ") && lines[2].hasSuffix(" seconds."))
         try shop.io("qcow2", "a.qcow2", "read -P 66 0 2000k")

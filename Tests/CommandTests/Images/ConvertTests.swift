@@ -43,7 +43,9 @@ struct ConvertTests {
         try shop.expectSound("c.qcow2")
     }
 
-    @Test("Formats that are not ours are written by qemu-img", arguments: ["vmdk", "vdi", "vpc", "vhdx", "qed", "parallels"])
+    @Test(
+        "Formats that are not ours are written by qemu-img",
+        arguments: ["vmdk", "vdi", "vpc", "vhdx", "qed", "parallels"])
     func toOthers(_ format: String) throws {
         let shop = try DiskWorkshop()
         try shop.raw("a.raw", size: 5 << 20, seed: 8)
@@ -63,7 +65,8 @@ struct ConvertTests {
         try shop.expectSame("top.qcow2", "qcow2", "flat.qcow2", "qcow2")
         #expect(!(try shop.qemu("info", "flat.qcow2").contains("backing file")))
         for options in [[], ["-c"], ["-o", "compat=v2"]] {
-            let words = ["convert", "-O", "qcow2", "-B", "base.raw", "-F", "raw"] + options + ["top.qcow2", "thin.qcow2"]
+            let words =
+                ["convert", "-O", "qcow2", "-B", "base.raw", "-F", "raw"] + options + ["top.qcow2", "thin.qcow2"]
             let result = try shop.runner.run(bytes: (["image"] + words).map { Array($0.utf8) })
             #expect(result.end == .exited(0), "\(result.errors)")
             try shop.expectSame("top.qcow2", "qcow2", "thin.qcow2", "qcow2")

@@ -22,7 +22,9 @@ struct DiskWorkshop {
     @discardableResult
     func make(_ words: String..., at place: SourceLocation = #_sourceLocation) throws -> String {
         let result = try runner.run(bytes: (["image"] + words).map { Array($0.utf8) }, seconds: 120)
-        #expect(result.end == .exited(0), "ursa image \(words.joined(separator: " ")): \(result.errors)", sourceLocation: place)
+        #expect(
+            result.end == .exited(0), "ursa image \(words.joined(separator: " ")): \(result.errors)",
+            sourceLocation: place)
         return result.output
     }
 
@@ -37,12 +39,15 @@ struct DiskWorkshop {
     @discardableResult
     func qemu(_ words: String..., at place: SourceLocation = #_sourceLocation) throws -> String {
         let result = try qemu(words)
-        #expect(result.end == .exited(0), "qemu-img \(words.joined(separator: " ")): \(result.errors)", sourceLocation: place)
+        #expect(
+            result.end == .exited(0), "qemu-img \(words.joined(separator: " ")): \(result.errors)",
+            sourceLocation: place)
         return result.text
     }
 
     /// Runs `qemu-io` commands on an image.
-    func io(_ format: String, _ name: String, _ commands: String..., at place: SourceLocation = #_sourceLocation) throws {
+    func io(_ format: String, _ name: String, _ commands: String..., at place: SourceLocation = #_sourceLocation) throws
+    {
         var program = Program("qemu-io", ["-f", format] + commands.flatMap { ["-c", $0] } + [name])
         program.directory = folder
         let result = try program.run()
@@ -76,7 +81,8 @@ struct DiskWorkshop {
             guard kind > 1 else { continue }
             var bytes = [UInt8](repeating: 0, count: length)
             for index in bytes.indices {
-                bytes[index] = kind == 2 ? UInt8(truncatingIfNeeded: random.next()) : UInt8(97 + (index / 7 + offset) % 9)
+                bytes[index] =
+                    kind == 2 ? UInt8(truncatingIfNeeded: random.next()) : UInt8(97 + (index / 7 + offset) % 9)
             }
             _ = bytes.withUnsafeBytes { pwrite(fd.raw, $0.baseAddress, length, off_t(offset)) }
         }

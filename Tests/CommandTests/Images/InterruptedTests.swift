@@ -6,7 +6,9 @@ import UrsaBase
 @Suite(.enabled(if: DiskWorkshop.hasQEMU, "needs qemu-img and qemu-io"))
 struct InterruptedTests {
     /// Starts `ursa image …` and ends it after some milliseconds; whether that came in time.
-    private func interrupt(_ shop: DiskWorkshop, _ words: [String], after delay: UInt32, with signal: Int32) throws -> Bool {
+    private func interrupt(_ shop: DiskWorkshop, _ words: [String], after delay: UInt32, with signal: Int32) throws
+        -> Bool
+    {
         var program = Program(CommandRunner.binary, ["image"] + words)
         program.directory = shop.folder
         let child = try program.start()
@@ -15,7 +17,9 @@ struct InterruptedTests {
         return try child.wait() != .exited(0)
     }
 
-    @Test("A conversion that is killed leaves no half image, and what was there before", arguments: [SIGKILL, SIGINT, SIGTERM])
+    @Test(
+        "A conversion that is killed leaves no half image, and what was there before",
+        arguments: [SIGKILL, SIGINT, SIGTERM])
     func convert(_ signal: Int32) throws {
         let shop = try DiskWorkshop()
         try shop.raw("a.raw", size: 64 << 20, seed: 3)

@@ -18,7 +18,8 @@ struct SameWordsTests {
         try shop.qemu("create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old.qcow2", "3M")
         try shop.qemu(
             "create", "-q", "-f", "qcow2", "-o",
-            "extended_l2=on,cluster_size=128k,lazy_refcounts=on,refcount_bits=32,compression_type=zstd", "new.qcow2", "5M")
+            "extended_l2=on,cluster_size=128k,lazy_refcounts=on,refcount_bits=32,compression_type=zstd", "new.qcow2",
+            "5M")
         try shop.io("qcow2", "new.qcow2", "write -P 1 4k 8k", "write -z 3M 64k", "write -P 3 1M 1M")
         try shop.qemu("create", "-q", "-f", "qcow2", "-o", "data_file=data.raw", "split.qcow2", "4M")
         try shop.io("qcow2", "split.qcow2", "write -P 1 4k 80k")
@@ -80,7 +81,8 @@ struct SameWordsTests {
     @Test(
         "A new image is announced, and made, as qemu-img does it",
         arguments: [
-            ["-f", "qcow2", "a.img", "1G"], ["a.img", "1.5k"], ["-f", "raw", "-o", "preallocation=full", "a.img", "1000"],
+            ["-f", "qcow2", "a.img", "1G"], ["a.img", "1.5k"],
+            ["-f", "raw", "-o", "preallocation=full", "a.img", "1000"],
             ["-f", "qcow2", "-o", "compat=v2", "a.img", "1M"], ["-f", "qcow2", "-o", "size=3M", "a.img"],
             ["-fqcow2", "-ocluster_size=4k", "-o", "refcount_bits=1", "a.img", "10M"],
             ["-f", "qcow2", "-o", "cluster_size=512,lazy_refcounts=on", "a.img", "10M"],
@@ -116,7 +118,9 @@ struct SameWordsTests {
     @Test("Sizes on the command line are qemu-img's")
     func sizes() throws {
         let shop = try DiskWorkshop()
-        for (text, size) in [("1k", 1024), ("1K", 1024), ("1.5M", 1_572_864), ("0x200", 512), ("2048b", 2048), ("1G", 1 << 30)] {
+        for (text, size) in [
+            ("1k", 1024), ("1K", 1024), ("1.5M", 1_572_864), ("0x200", 512), ("2048b", 2048), ("1G", 1 << 30),
+        ] {
             try shop.make("create", "-q", "s.raw", text)
             #expect(File.status(shop.path("s.raw")).map { Int($0.st_size) } == size, "\(text)")
         }

@@ -9,15 +9,19 @@ private let huge = String(repeating: "9", count: 400)
 
 /// Wrong lines for each verb alone.
 private let everyVerb: [WrongLine] = [
-    "bench", "check", "commit", "compare", "convert", "create", "dd", "info", "map", "measure", "rebase", "resize", "snapshot",
+    "bench", "check", "commit", "compare", "convert", "create", "dd", "info", "map", "measure", "rebase", "resize",
+    "snapshot",
 ].flatMap { verb in
     let status: Set<Int32> = verb == "compare" ? two : one
     return [
-        WrongLine(status, "image", verb), WrongLine(status, "image", verb, "--"), WrongLine(status, "image", verb, "--nosuch"),
+        WrongLine(status, "image", verb), WrongLine(status, "image", verb, "--"),
+        WrongLine(status, "image", verb, "--nosuch"),
         WrongLine(status, "image", verb, "-Z"), WrongLine(status, "image", verb, "-f"),
         WrongLine(status, "image", verb, "nosuch", "a", "b", "c", "d"), WrongLine(status, "image", verb, "--\(long)"),
-        WrongLine(status, "image", verb, "-\u{202e}"), WrongLine(status, "image", verb, "\u{1b}[2J", "\u{1b}[31m", "--x"),
-        WrongLine(status, "image", verb, "--=x"), WrongLine(status, bytes: [Array("image".utf8), Array(verb.utf8), [0xff, 0x2d]]),
+        WrongLine(status, "image", verb, "-\u{202e}"),
+        WrongLine(status, "image", verb, "\u{1b}[2J", "\u{1b}[31m", "--x"),
+        WrongLine(status, "image", verb, "--=x"),
+        WrongLine(status, bytes: [Array("image".utf8), Array(verb.utf8), [0xff, 0x2d]]),
     ]
 }
 
@@ -42,22 +46,30 @@ private let single: [WrongLine] = [
     WrongLine(one, "image", "create", "-f", "qcow2", "-u", "-b", "nosuch", "-F", "qcow2", "a"),
     WrongLine(one, "image", "create", "-f", "qcow2", "-F", "qcow2", "a", "1M"),
     WrongLine(one, "image", "create", "-f", "raw", "-b", "x", "-F", "raw", "a"),
-    WrongLine(one, "image", "create", "-q", "/nosuch/folder/a", "1M"), WrongLine(one, "image", "create", "-q", "/", "1M"),
+    WrongLine(one, "image", "create", "-q", "/nosuch/folder/a", "1M"),
+    WrongLine(one, "image", "create", "-q", "/", "1M"),
     WrongLine(one, "image", "convert", "a"), WrongLine(one, "image", "convert", "-O", "qcow2", "nosuch", "b"),
-    WrongLine(one, "image", "convert", "-c", "-O", "raw", "nosuch", "b"), WrongLine(one, "image", "convert", "-m", "0", "a", "b"),
+    WrongLine(one, "image", "convert", "-c", "-O", "raw", "nosuch", "b"),
+    WrongLine(one, "image", "convert", "-m", "0", "a", "b"),
     WrongLine(one, "image", "convert", "-m", "17", "a", "b"), WrongLine(one, "image", "convert", "-S", "x", "a", "b"),
-    WrongLine(one, "image", "convert", "-r", "0", "/etc/hostname", "b"), WrongLine(one, "image", "convert", "-l", "s", "/etc/hostname", "b"),
+    WrongLine(one, "image", "convert", "-r", "0", "/etc/hostname", "b"),
+    WrongLine(one, "image", "convert", "-l", "s", "/etc/hostname", "b"),
     WrongLine(one, "image", "convert", "-t", "never", "/etc/hostname", "b"),
     WrongLine(one, "image", "convert", "--target-is-zero", "/etc/hostname", "b"),
-    WrongLine(one, "image", "convert", "-n", "/etc/hostname", "b"), WrongLine(one, "image", "convert", "-f", "nosuch", "a", "b"),
+    WrongLine(one, "image", "convert", "-n", "/etc/hostname", "b"),
+    WrongLine(one, "image", "convert", "-f", "nosuch", "a", "b"),
     WrongLine(one, "image", "convert", "-f", "qcow2", "-O", "raw", "/etc/hostname", "b"),
     WrongLine(one, "image", "convert", "-O", "qcow2", "-B", "x", "/etc/hostname", "b"),
-    WrongLine(one, "image", "convert", "-O", "qcow2", "/dev/zero", "b"), WrongLine(one, "image", "convert", "/etc", "b"),
+    WrongLine(one, "image", "convert", "-O", "qcow2", "/dev/zero", "b"),
+    WrongLine(one, "image", "convert", "/etc", "b"),
     WrongLine(one, "image", "dd", "if=/etc/hostname"), WrongLine(one, "image", "dd", "of=b"),
-    WrongLine(one, "image", "dd", "if=/etc/hostname", "of=b", "bs=0"), WrongLine(one, "image", "dd", "if=/etc/hostname", "of=b", "bs=\(huge)"),
+    WrongLine(one, "image", "dd", "if=/etc/hostname", "of=b", "bs=0"),
+    WrongLine(one, "image", "dd", "if=/etc/hostname", "of=b", "bs=\(huge)"),
     WrongLine(one, "image", "dd", "if=/etc/hostname", "of=b", "seek=1"), WrongLine(one, "image", "dd", "if=", "of="),
-    WrongLine(one, "image", "check", "-r", "some", "a"), WrongLine(one, "image", "check", "-f", "qcow2", "/etc/hostname"),
-    WrongLine([63], "image", "check", "/etc/hostname"), WrongLine(one, "image", "info", "--output=xml", "/etc/hostname"),
+    WrongLine(one, "image", "check", "-r", "some", "a"),
+    WrongLine(one, "image", "check", "-f", "qcow2", "/etc/hostname"),
+    WrongLine([63], "image", "check", "/etc/hostname"),
+    WrongLine(one, "image", "info", "--output=xml", "/etc/hostname"),
     WrongLine(one, "image", "info", "-f", "qcow2", "/etc/hostname"), WrongLine(one, "image", "info", "/dev/zero"),
     WrongLine(one, "image", "map", "--start-offset=x", "/etc/hostname"),
     WrongLine(one, "image", "measure", "--size", "x"), WrongLine(one, "image", "measure", "--size", "1G", "a"),
@@ -65,16 +77,19 @@ private let single: [WrongLine] = [
     WrongLine(one, "image", "measure", "-O", "qcow2", "-o", "cluster_size=512", "--size", "1E"),
     WrongLine(one, "image", "rebase", "-b", "x", "a"), WrongLine(one, "image", "rebase", "/etc/hostname"),
     WrongLine(one, "image", "rebase", "-f", "raw", "-b", "", "/etc/hostname"),
-    WrongLine(one, "image", "resize", "a"), WrongLine(one, "image", "resize", "a", "+x"), WrongLine(one, "image", "resize", "a", "--shrink"),
+    WrongLine(one, "image", "resize", "a"), WrongLine(one, "image", "resize", "a", "+x"),
+    WrongLine(one, "image", "resize", "a", "--shrink"),
     WrongLine(one, "image", "resize", "nosuch", "+1M"), WrongLine(one, "image", "resize", "/etc/hostname", "+1M"),
     WrongLine(one, "image", "resize", "--preallocation=x", "a", "1M"),
-    WrongLine(one, "image", "snapshot", "-l", "-c", "x", "a"), WrongLine(one, "image", "snapshot", "-a", "x", "-d", "y", "a"),
+    WrongLine(one, "image", "snapshot", "-l", "-c", "x", "a"),
+    WrongLine(one, "image", "snapshot", "-a", "x", "-d", "y", "a"),
     WrongLine(one, "image", "snapshot", "-c", "x", "/etc/hostname"), WrongLine(one, "image", "commit", "/etc/hostname"),
     WrongLine(two, "image", "compare", "a"), WrongLine(two, "image", "compare", "nosuch", "/etc/hostname"),
     WrongLine(two, "image", "compare", "-f", "qcow2", "/etc/hostname", "/etc/hostname"),
     WrongLine(one, "image", "bench", "-c", "0", "a"), WrongLine(one, "image", "bench", "-d", "0", "a"),
     WrongLine(one, "image", "bench", "-s", "0", "a"), WrongLine(one, "image", "bench", "--pattern=256", "a"),
-    WrongLine(one, "image", "bench", "--flush-interval=5", "a"), WrongLine(one, "image", "bench", "-w", "/etc/hostname"),
+    WrongLine(one, "image", "bench", "--flush-interval=5", "a"),
+    WrongLine(one, "image", "bench", "-w", "/etc/hostname"),
     WrongLine(one, "image", "bench", "-i", "magic", "a"), WrongLine(one, "image", "bench", "/etc/hostname"),
 ]
 
@@ -98,7 +113,9 @@ struct WrongImageLineTests {
         guard !result.errors.contains("qemu-img: ") else { return }
         #expect(result.output.isEmpty)
         #expect(result.errors.hasPrefix("ursa: "))
-        for text in result.errorLines { #expect(text.hasPrefix("ursa: ") || text.hasPrefix("    "), "no error line: \(text)") }
+        for text in result.errorLines {
+            #expect(text.hasPrefix("ursa: ") || text.hasPrefix("    "), "no error line: \(text)")
+        }
     }
 
     @Test func thereAreEnoughOfThem() { #expect(WrongImageLineTests.all.count > 200) }

@@ -98,7 +98,8 @@ struct Copier {
         let available = source.size > offset ? min(UInt64(buffer.count), source.size - offset) : 0
         let inside = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(available)])
         if available < UInt64(buffer.count) {
-            UnsafeMutableRawBufferPointer(rebasing: buffer[Int(available)...]).initializeMemory(as: UInt8.self, repeating: 0)
+            UnsafeMutableRawBufferPointer(rebasing: buffer[Int(available)...]).initializeMemory(
+                as: UInt8.self, repeating: 0)
         }
         guard !inside.isEmpty else { return }
         guard let salvage else { return try source.read(into: inside, at: offset) }

@@ -107,7 +107,8 @@ struct StreamSpace {
         let index = Int(base >> UInt64(geometry.refcountBlockBits))
         guard index < table.count else { throw UrsaError(.bug, "a table of counters that is too small") }
         if table[index] == 0 { table[index] = try clusterRun(1) * geometry.clusterSize }
-        let block = RefcountBits.encode(counts.prefix(perBlock), order: geometry.refcountOrder, size: Int(geometry.clusterSize))
+        let block = RefcountBits.encode(
+            counts.prefix(perBlock), order: geometry.refcountOrder, size: Int(geometry.clusterSize))
         try file.write(block, at: table[index])
         counts.removeFirst(min(perBlock, counts.count))
         base += UInt64(perBlock)

@@ -3,8 +3,11 @@ public import UrsaBase
 /// Several disks one behind the other, as `convert` takes them.
 public final class JoinedReader: DiskReader {
     private let parts: [(start: UInt64, reader: any DiskReader)]
+    /// Bytes of the disk.
     public let size: UInt64
+    /// The format that it counts as.
     public var format: DiskFormat { .raw }
+    /// What errors call it.
     public var name: String { parts.map(\.reader.name).joined(separator: ", ") }
 
     /// Joins at least one disk. The sum of their sizes must fit.
@@ -27,6 +30,7 @@ public final class JoinedReader: DiskReader {
         parts.last { $0.start <= offset && $0.reader.size > offset - $0.start }
     }
 
+    /// Fills `buffer` with the bytes from `offset`, all of which must be there.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         var done = 0
         while done < buffer.count {
@@ -40,6 +44,7 @@ public final class JoinedReader: DiskReader {
         }
     }
 
+    /// The run at `offset`, at most `limit` bytes of it.
     public func extent(at offset: UInt64, limit: UInt64) throws(UrsaError) -> Extent {
         guard let (start, reader) = part(at: offset) else { return Extent(kind: .zero, length: max(1, limit)) }
         let inside = offset - start

@@ -4,9 +4,13 @@ public import UrsaBase
 public final class LayersReader: DiskReader {
     private let top: any DiskReader
     private let depth: Int
+    /// Bytes of the disk.
     public var size: UInt64 { top.size }
+    /// The format that it counts as.
     public var format: DiskFormat { top.format }
+    /// What errors call it.
     public var name: String { top.name }
+    /// The unit of the upper image.
     public var clusterSize: UInt64? { top.clusterSize }
 
     /// The first `depth` images of a chain, at least 1.

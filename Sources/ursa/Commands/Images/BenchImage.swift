@@ -6,7 +6,8 @@ enum BenchImage: ImageVerb {
     static let syntax = ImageSyntax(
         verb: "bench", abstract: "Measure how fast an image is read or written.", operands: "FILE",
         options: [
-            .option("c", "N", "So many requests; left out: 75000"), .option("d", "N", "So many at a time; left out: 64"),
+            .option("c", "N", "So many requests; left out: 75000"),
+            .option("d", "N", "So many at a time; left out: 64"),
             .format(), .option("o", "OFFSET", "Where the first one is; left out: at 0"),
             .option("s", "SIZE", "Bytes of each; left out: 4k"),
             .option("S", "SIZE", "From one to the next; left out: as of -s"),
@@ -36,11 +37,19 @@ enum BenchImage: ImageVerb {
         bench.pattern = UInt8(try words.number("pattern", spelled: "--pattern", in: 0...255) ?? 0)
         bench.flushInterval = try words.number("flush-interval", spelled: "--flush-interval", in: 1...UInt64(Int32.max))
         bench.drains = !words.has("no-drain")
-        guard (1...UInt64(64 << 20)).contains(bench.size) else { throw words.wrong("requests of \(bench.size) bytes can't be measured", "write -s from 1 to 64M") }
-        guard bench.writes || bench.flushInterval == nil else { throw words.wrong("--flush-interval is for writing", "add -w") }
-        guard bench.drains || bench.flushInterval != nil else { throw words.wrong("--no-drain is for flushes", "add --flush-interval") }
+        guard (1...UInt64(64 << 20)).contains(bench.size) else {
+            throw words.wrong("requests of \(bench.size) bytes can't be measured", "write -s from 1 to 64M")
+        }
+        guard bench.writes || bench.flushInterval == nil else {
+            throw words.wrong("--flush-interval is for writing", "add -w")
+        }
+        guard bench.drains || bench.flushInterval != nil else {
+            throw words.wrong("--no-drain is for flushes", "add --flush-interval")
+        }
         if let interval = bench.flushInterval, bench.drains, interval < UInt64(bench.depth) {
-            throw words.wrong("a flush after \(interval) requests waits for all, and \(bench.depth) are to be under way", "make --flush-interval at least as large as -d")
+            throw words.wrong(
+                "a flush after \(interval) requests waits for all, and \(bench.depth) are to be under way",
+                "make --flush-interval at least as large as -d")
         }
         if let method = words.value("i"), !["io_uring", "threads", "native"].contains(method) {
             throw words.wrong("'\(printable(method))' is no way to make requests", "write -i io_uring or -i threads")
@@ -52,7 +61,8 @@ enum BenchImage: ImageVerb {
         }
         let door = ImageDoor(words)
         let image: any DiskReader =
-            bench.writes ? try door.writer(file, format: words.value("f")) : try door.reader(file, format: words.value("f"))
+            bench.writes
+            ? try door.writer(file, format: words.value("f")) : try door.reader(file, format: words.value("f"))
         guard image.size >= bench.size else {
             throw UrsaError(.usage, "the disk is smaller than one request", place: file, remedy: "write a smaller -s")
         }

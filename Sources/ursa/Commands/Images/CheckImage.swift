@@ -79,7 +79,8 @@ enum CheckImage: ImageVerb {
         if result.failures > 0 { text += "\n\(result.failures) internal errors have occurred during the check.\n" }
         if result.totalClusters > 0, result.allocatedClusters > 0 {
             let allocated = result.allocatedClusters
-            text += "\(allocated)/\(result.totalClusters) = \(ImageText.percent(allocated, of: result.totalClusters))% allocated, "
+            text +=
+                "\(allocated)/\(result.totalClusters) = \(ImageText.percent(allocated, of: result.totalClusters))% allocated, "
             text += "\(ImageText.percent(result.fragmentedClusters, of: allocated))% fragmented, "
             text += "\(ImageText.percent(result.compressedClusters, of: allocated))% compressed clusters\n"
         }

@@ -20,7 +20,8 @@ enum ConvertImage: ImageVerb {
             .flag(nil, "target-is-zero", "With -n: NEW reads as zeros now"),
             .flag(nil, "salvage", "Take what can't be read for zeros"),
             .flag(nil, "bitmaps", "Copy bitmaps, too (by qemu-img)"),
-            .flag(nil, "skip-broken-bitmaps", "Leave out inconsistent ones (by qemu-img)"), .share, .json, .allow, .trusted,
+            .flag(nil, "skip-broken-bitmaps", "Leave out inconsistent ones (by qemu-img)"), .share, .json, .allow,
+            .trusted,
             .imageOptions, .flag(nil, "target-image-opts", "NEW is a list of qemu's block options (by qemu-img)"),
             .object,
         ],
@@ -46,13 +47,16 @@ enum ConvertImage: ImageVerb {
             return 0
         }
         guard words.operands.count >= 2, let target = words.operands.last else {
-            throw words.wrong(words.operands.isEmpty ? "FILE is missing" : "NEW is missing", "name what is read, then what is made")
+            throw words.wrong(
+                words.operands.isEmpty ? "FILE is missing" : "NEW is missing", "name what is read, then what is made")
         }
         let sources = words.operands.dropLast()
         let foreign = try mustTake(words, Array(sources), target, formatName)
         if foreign { return try ForeignConversion.run(call, words, target: target, format: formatName) }
         guard let format = DiskFormat(rawValue: formatName) else { throw UrsaError(.bug, "a format that is not known") }
-        if words.has("c"), format != .qcow2 { throw words.wrong("raw images are not compressed", "write -O qcow2 or leave -c out") }
+        if words.has("c"), format != .qcow2 {
+            throw words.wrong("raw images are not compressed", "write -O qcow2 or leave -c out")
+        }
         if words.has("target-is-zero"), !words.has("n") { throw words.wrong("--target-is-zero needs -n") }
 
         let door = ImageDoor(words)

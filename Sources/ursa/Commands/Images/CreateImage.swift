@@ -75,7 +75,8 @@ enum CreateImage: ImageVerb {
             throw words.wrong("a \(options.format.rawValue) image can't be made over another", "write -f qcow2")
         }
         guard let backingFormat = options.backingFormat else {
-            throw words.wrong("the format of '\(printable(backing))' is missing", "write it with -F: -F qcow2 or -F raw")
+            throw words.wrong(
+                "the format of '\(printable(backing))' is missing", "write it with -F: -F qcow2 or -F raw")
         }
         if words.has("u") {
             guard let size = options.size else { throw words.wrong("SIZE is missing", "with -u it must be given") }

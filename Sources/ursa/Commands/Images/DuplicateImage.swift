@@ -34,7 +34,9 @@ enum DuplicateImage: ImageVerb {
             throw words.wrong("if= and of= must both be there", "name what is read and what is made")
         }
         let block = try values["bs"].map { (text) throws(UrsaError) in try words.size(text, of: "bs") } ?? 512
-        guard (1...UInt64(Int32.max)).contains(block) else { throw words.wrong("blocks of \(block) bytes can't be", "write bs=1M") }
+        guard (1...UInt64(Int32.max)).contains(block) else {
+            throw words.wrong("blocks of \(block) bytes can't be", "write bs=1M")
+        }
         let count = try values["count"].map { (text) throws(UrsaError) in try words.size(text, of: "count") }
         let skip = try values["skip"].map { (text) throws(UrsaError) in try words.size(text, of: "skip") } ?? 0
         let name = words.value("O") ?? "raw"

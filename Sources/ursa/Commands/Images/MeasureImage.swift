@@ -9,7 +9,8 @@ enum MeasureImage: ImageVerb {
             .option("O", "FMT", "Format of the new image: raw (if left out) or qcow2"),
             .option("o", "OPTIONS", "Options of the new image, as of `create`"), .format(),
             .option(nil, "size", "SIZE", "Size of an image with nothing in it"),
-            .option("l", "SNAPSHOT", "Measure a snapshot of FILE"), .output, .json, .share, .allow, .trusted, .imageOptions,
+            .option("l", "SNAPSHOT", "Measure a snapshot of FILE"), .output, .json, .share, .allow, .trusted,
+            .imageOptions,
             .object,
         ],
         discussion: """

@@ -26,7 +26,8 @@ enum RebaseImage: ImageVerb {
         guard let base = words.value("b") ?? (words.has("u") ? "" : nil) else {
             throw words.wrong("the new image below is missing", "name it with -b")
         }
-        let foreignBase = QEMUImage.isProtocol(base) || (words.value("F").map { DiskFormat(rawValue: $0) == nil } ?? false)
+        let foreignBase =
+            QEMUImage.isProtocol(base) || (words.value("F").map { DiskFormat(rawValue: $0) == nil } ?? false)
         if try ImageDoor.mustTake(words, written: (file, words.value("f"))) || (foreignBase && !words.has("u")) {
             return try QEMUImage.handOn(call)
         }

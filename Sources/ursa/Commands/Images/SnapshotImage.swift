@@ -56,7 +56,8 @@ enum SnapshotImage: ImageVerb {
     /// The list as `qemu-img` prints it.
     static func text(_ snapshots: [Qcow2Snapshot]) -> String {
         var text = "Snapshot list:\n"
-        text += "ID".padded(9) + " " + "TAG".padded(16) + " " + ImageText.right("VM SIZE", 8) + ImageText.right("DATE", 20)
+        text +=
+            "ID".padded(9) + " " + "TAG".padded(16) + " " + ImageText.right("VM SIZE", 8) + ImageText.right("DATE", 20)
         text += ImageText.right("VM CLOCK", 13) + ImageText.right("ICOUNT", 11) + "\n"
         for snapshot in snapshots {
             text += printable(snapshot.id).padded(9) + " " + printable(snapshot.name).padded(16) + " "

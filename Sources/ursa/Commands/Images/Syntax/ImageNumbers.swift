@@ -21,7 +21,8 @@ enum ImageNumber {
             text.removeLast()
         }
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let whole = parts.first, !whole.isEmpty, parts.allSatisfy({ $0.allSatisfy { $0.isASCII && $0.isNumber } }),
+        guard let whole = parts.first, !whole.isEmpty,
+            parts.allSatisfy({ $0.allSatisfy { $0.isASCII && $0.isNumber } }),
             let number = UInt64(whole)
         else { return nil }
         let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
@@ -63,7 +64,8 @@ extension ImageWords {
     /// A size given as a word.
     func size(_ text: String, of name: String) throws(UrsaError) -> UInt64 {
         guard let size = ImageNumber.size(text) else {
-            throw wrong("'\(text)' is no size for \(name)", "write a number of bytes, or one with k, M, G, T, P or E: 10G")
+            throw wrong(
+                "'\(text)' is no size for \(name)", "write a number of bytes, or one with k, M, G, T, P or E: 10G")
         }
         return size
     }
@@ -72,7 +74,8 @@ extension ImageWords {
     func number(_ key: String, spelled name: String, in range: ClosedRange<UInt64>) throws(UrsaError) -> UInt64? {
         guard let text = value(key) else { return nil }
         guard let number = ImageNumber.count(text), range.contains(number) else {
-            throw wrong("'\(text)' is no number for \(name)", "write one from \(range.lowerBound) to \(range.upperBound)")
+            throw wrong(
+                "'\(text)' is no number for \(name)", "write one from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
     }

@@ -72,7 +72,9 @@ struct CreationOptions: Sendable {
     }
 
     private mutating func take(_ name: String, _ value: String, _ words: ImageWords) throws(UrsaError) {
-        func wrong(_ what: String) -> UrsaError { words.wrong("'\(value)' is no value for \(name) in -o", "write \(what)") }
+        func wrong(_ what: String) -> UrsaError {
+            words.wrong("'\(value)' is no value for \(name) in -o", "write \(what)")
+        }
         func truth() throws(UrsaError) -> Bool {
             guard let truth = ImageNumber.truth(value) else { throw wrong("on or off") }
             return truth
@@ -114,17 +116,22 @@ struct CreationOptions: Sendable {
 
     private func check(_ words: ImageWords) throws(UrsaError) {
         if isOld, lazyRefcounts || extendedL2 || refcountBits != 16 || compression != .zlib || dataFile != nil {
-            throw words.wrong("images of version 2 (compat=\(compat ?? "v2")) know none of the newer options", "leave compat out")
+            throw words.wrong(
+                "images of version 2 (compat=\(compat ?? "v2")) know none of the newer options", "leave compat out")
         }
         if extendedL2, clusterSize < 16384 {
             throw words.wrong("extended_l2 needs clusters of 16k or more", "write cluster_size=64k")
         }
-        if dataFileIsRaw, dataFile == nil { throw words.wrong("data_file_raw needs a data_file", "name one in -o data_file=") }
+        if dataFileIsRaw, dataFile == nil {
+            throw words.wrong("data_file_raw needs a data_file", "name one in -o data_file=")
+        }
         if dataFileIsRaw, backingFile != nil {
-            throw words.wrong("an image over another can't keep its data file raw", "leave data_file_raw or the backing file out")
+            throw words.wrong(
+                "an image over another can't keep its data file raw", "leave data_file_raw or the backing file out")
         }
         if let preallocation, preallocation != .off, backingFile != nil, !extendedL2 {
-            throw words.wrong("an image over another can't be preallocated", "add extended_l2=on or leave one of them out")
+            throw words.wrong(
+                "an image over another can't be preallocated", "add extended_l2=on or leave one of them out")
         }
     }
 

@@ -4,7 +4,9 @@ import UrsaDisk
 /// Conversions that `qemu-img` does, into a name of their own first where that is possible.
 enum ForeignConversion {
     /// Formats that are one file and don't name it inside.
-    private static let singleFiles: Set<String> = ["raw", "qcow2", "qcow", "qed", "vdi", "vpc", "vhdx", "parallels", "luks"]
+    private static let singleFiles: Set<String> = [
+        "raw", "qcow2", "qcow", "qed", "vdi", "vpc", "vhdx", "parallels", "luks",
+    ]
 
     /// Runs a conversion; returns `qemu-img`'s status.
     static func run(

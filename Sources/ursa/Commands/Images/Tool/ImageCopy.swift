@@ -48,9 +48,12 @@ struct ImageCopy {
         }
         var upper: (any DiskReader)?
         if let base = new.backingFile {
-            guard format == .qcow2 else { throw words.wrong("a raw image can't be made over another", "write -O qcow2") }
+            guard format == .qcow2 else {
+                throw words.wrong("a raw image can't be made over another", "write -O qcow2")
+            }
             guard let baseFormat = new.backingFormat else {
-                throw words.wrong("the format of '\(printable(base))' is missing", "write it with -F: -F qcow2 or -F raw")
+                throw words.wrong(
+                    "the format of '\(printable(base))' is missing", "write it with -F: -F qcow2 or -F raw")
             }
             // It must be there: what is left out of the new image is read from it.
             _ = try door.reader(ImageDoor.beside(path, QEMUImage.path(base)), format: baseFormat)
@@ -79,13 +82,15 @@ struct ImageCopy {
     func into(_ path: String, format: String?, _ door: ImageDoor, _ words: ImageWords) throws(UrsaError) {
         let durable = try ImageCopy.isDurable(words)
         guard File.exists(path) else {
-            throw UrsaError(.notFound, "there is no image to write into", place: path, remedy: "leave -n out to make it")
+            throw UrsaError(
+                .notFound, "there is no image to write into", place: path, remedy: "leave -n out to make it")
         }
         let writer = try door.writer(path, format: format ?? "raw")
         guard writer.size >= source.size else {
             throw UrsaError(
                 .conflict, "the image has \(writer.size) bytes, what is read \(source.size)", place: path,
-                remedy: "enlarge it with `\(words.place.split(separator: " ").dropLast().joined(separator: " ")) resize`")
+                remedy:
+                    "enlarge it with `\(words.place.split(separator: " ").dropLast().joined(separator: " ")) resize`")
         }
         let isZero = words.has("target-is-zero")
         if isZero, writer.backing != nil {

@@ -52,7 +52,8 @@ struct ImageDoor {
     private func known(_ format: String?) throws(UrsaError) -> DiskFormat? {
         guard let format else { return nil }
         guard let known = DiskFormat(rawValue: format) else {
-            throw words.wrong("there is no format '\(printable(format))'", "write raw or qcow2, or leave it out to have it guessed")
+            throw words.wrong(
+                "there is no format '\(printable(format))'", "write raw or qcow2, or leave it out to have it guessed")
         }
         return known
     }

@@ -43,7 +43,8 @@ struct ImageFacts {
         if header?.isDirty == true { lines.append("cleanly shut down: no") }
         if let backing = header?.backingFile {
             let full = fullBackingName ?? backing
-            lines.append("backing file: \(printable(backing))" + (full == backing ? "" : " (actual path: \(printable(full)))"))
+            lines.append(
+                "backing file: \(printable(backing))" + (full == backing ? "" : " (actual path: \(printable(full)))"))
         }
         if let format = header?.backingFormat { lines.append("backing file format: \(printable(format))") }
         var out = lines.joined(separator: "\n") + "\n"
@@ -95,7 +96,9 @@ struct ImageFacts {
         guard let header else { return [] }
         let bits: JSON = .integer(1 << Int64(min(header.refcountOrder, 6)))
         guard header.version >= 3 else {
-            return [("compat", "0.10"), ("compression-type", .string(header.compression.name)), ("refcount-bits", bits)]
+            return [
+                ("compat", "0.10"), ("compression-type", .string(header.compression.name)), ("refcount-bits", bits),
+            ]
         }
         var all: [(name: String, value: JSON)] = [
             ("compat", "1.1"), ("compression-type", .string(header.compression.name)),

@@ -48,7 +48,8 @@ enum ImageText {
     /// `00:01:02.345` of nanoseconds.
     static func clock(_ nanoseconds: UInt64) -> String {
         let seconds = nanoseconds / 1_000_000_000
-        return "\(two(seconds / 3600)):\(two(seconds / 60 % 60)):\(two(seconds % 60)).\(three(nanoseconds / 1_000_000 % 1000))"
+        return
+            "\(two(seconds / 3600)):\(two(seconds / 60 % 60)):\(two(seconds % 60)).\(three(nanoseconds / 1_000_000 % 1000))"
     }
 
     /// `2026-11-21 04:53:41`, local time.
@@ -66,5 +67,7 @@ enum ImageText {
     }
 
     private static func two(_ value: UInt64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-    private static func three(_ value: UInt64) -> String { value < 10 ? "00\(value)" : value < 100 ? "0\(value)" : "\(value)" }
+    private static func three(_ value: UInt64) -> String {
+        value < 10 ? "00\(value)" : value < 100 ? "0\(value)" : "\(value)"
+    }
 }

@@ -31,7 +31,8 @@ enum ImageTool {
     /// All verbs.
     static let verbs: [any ImageVerb.Type] = [
         BenchImage.self, CheckImage.self, CommitImage.self, CompareImages.self, ConvertImage.self, CreateImage.self,
-        DuplicateImage.self, ImageInformation.self, MapImage.self, MeasureImage.self, RebaseImage.self, ResizeImage.self,
+        DuplicateImage.self, ImageInformation.self, MapImage.self, MeasureImage.self, RebaseImage.self,
+        ResizeImage.self,
         SnapshotImage.self,
     ]
 
@@ -91,7 +92,8 @@ enum ImageTool {
         }
         let near = nearMiss(word, among: verbs.map { $0.syntax.verb })
         let message =
-            word.isEmpty ? "a command is missing" : "there is no \(word.hasPrefix("-") ? "option" : "command") '\(word)'"
+            word.isEmpty
+            ? "a command is missing" : "there is no \(word.hasPrefix("-") ? "option" : "command") '\(word)'"
         let remedy = near.map { "did you mean '\($0)'?" } ?? "`\(call.caller) --help` lists the commands"
         Screen.fail(UrsaError(.usage, message, place: call.caller, remedy: remedy))
         return 1

@@ -11,7 +11,8 @@ struct ImageVerbCommand<V: ImageVerb>: ParsableCommand {
     }
 
     @Argument(
-        parsing: .captureForPassthrough, help: ArgumentHelp("Options and files.", valueName: "word"), completion: .file())
+        parsing: .captureForPassthrough, help: ArgumentHelp("Options and files.", valueName: "word"),
+        completion: .file())
     var words: [String] = []
 
     func run() throws {

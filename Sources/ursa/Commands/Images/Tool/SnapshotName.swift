@@ -16,7 +16,9 @@ struct SnapshotName {
             switch key {
             case "snapshot.id": identifier = value
             case "snapshot.name": name = value
-            default: throw words.wrong("'\(printable(key))' says nothing of a snapshot", "write snapshot.id= or snapshot.name=")
+            default:
+                throw words.wrong(
+                    "'\(printable(key))' says nothing of a snapshot", "write snapshot.id= or snapshot.name=")
             }
         }
     }
@@ -24,7 +26,8 @@ struct SnapshotName {
     /// The first snapshot that it fits; of a word alone, an ID before a name, as qemu-img looks for it.
     func find(_ snapshots: [Qcow2Snapshot], in image: String) throws(UrsaError) -> Qcow2Snapshot {
         if let either {
-            if let found = snapshots.first(where: { $0.id == either }) ?? snapshots.first(where: { $0.name == either }) {
+            if let found = snapshots.first(where: { $0.id == either }) ?? snapshots.first(where: { $0.name == either })
+            {
                 return found
             }
         } else if let found = snapshots.first(where: {
