@@ -11,7 +11,7 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-let libraries: [Target.Dependency] = ["UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaImages", "UrsaNet"]
+let libraries: [Target.Dependency] = ["UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaDisk", "UrsaImages", "UrsaNet"]
     .map { .product(name: $0, package: "ursa") }
 
 let package = Package(
