@@ -7,14 +7,16 @@ extension Entry {
     /// The disk images of other programs: whatever a file says, it is read or refused, and reads the same every time.
     static let diskFormats: [Entry] = [
         Entry("Qcow", limit: 4096) { (bytes) throws(Violation) in
-            try open(.qcow, LongFile(bytes)) { Array("QFI\u{fb}".unicodeScalars.map { UInt8($0.value) } + [0, 0, 0, 1]) }
+            try open(.qcow, LongFile(bytes)) {
+                Array("QFI\u{fb}".unicodeScalars.map { UInt8($0.value) } + [0, 0, 0, 1])
+            }
         },
         Entry("VMDK", limit: 4096) { (bytes) throws(Violation) in
             try open(.vmdk, LongFile(bytes)) { Array("KDMV".utf8) }
             try open(.vmdk, LongFile(bytes)) { Array("COWD".utf8) }
         },
         Entry("VMDKText", limit: 2048) { (bytes) throws(Violation) in
-            let file = LongFile(Array("version=1\n".utf8) + bytes)
+            let file = LongFile(Array("version=1\n".utf8) + bytes, grows: false)
             let names = try accepted { () throws(UrsaError) in try ForeignImage.names(in: file, format: .vmdk) }
             guard let names else { return }
             try need(names.allSatisfy { !$0.isEmpty && !$0.contains("\"") }, "\(names) are no names")
@@ -61,7 +63,9 @@ extension Entry {
                 var trailer = [UInt8](repeating: 0, count: 512)
                 trailer.replaceSubrange(0..<4, with: "koly".utf8)
                 let field = isFork ? 0x30 : 0xe0
-                withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { trailer.replaceSubrange(field..<field + 8, with: $0) }
+                withUnsafeBytes(of: UInt64(bytes.count).bigEndian) {
+                    trailer.replaceSubrange(field..<field + 8, with: $0)
+                }
                 trailer[0x1f2] = 1
                 try open(.dmg, LongFile(bytes + trailer, grows: false))
             }
@@ -108,15 +112,16 @@ private func exercise(_ reader: any DiskReader, _ file: (any ByteSource)?) throw
         let count = Int(min(size - start, 700))
         guard let whole = try bytes(reader, start, count) else { continue }
         let half = count / 2
-        guard let first = try bytes(reader, start, half), let second = try bytes(reader, start + UInt64(half), count - half)
+        guard let first = try bytes(reader, start, half),
+            let second = try bytes(reader, start + UInt64(half), count - half)
         else { throw Violation(description: "\(count) bytes at \(start) are read, but not in two parts") }
         try need(whole == first + second, "\(count) bytes at \(start) are others when read in two parts")
     }
     try need(try bytes(reader, size, 1) == nil, "a byte past the end is read")
     for start in [0, size / 2] {
         var offset = start
-        for _ in 0..<8 where offset < size {
-            let limit = size - offset
+        for step in 0..<6 where offset < size {
+            let limit = min(size - offset, step == 0 ? .max : 1 << 16)
             let place = offset
             guard let extent = try accepted({ () throws(UrsaError) in try reader.extent(at: place, limit: limit) })
             else { break }
@@ -136,7 +141,9 @@ private func exercise(_ reader: any DiskReader, _ file: (any ByteSource)?) throw
 private func bytes(_ reader: any DiskReader, _ offset: UInt64, _ count: Int) throws(Violation) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0xa5, count: count)
     let done: Void? = try accepted { () throws(UrsaError) in
-        try buffer.withUnsafeMutableBytesThrowing { (space) throws(UrsaError) in try reader.read(into: space, at: offset) }
+        try buffer.withUnsafeMutableBytesThrowing { (space) throws(UrsaError) in
+            try reader.read(into: space, at: offset)
+        }
     }
     return done == nil ? nil : buffer
 }
@@ -144,7 +151,8 @@ private func bytes(_ reader: any DiskReader, _ offset: UInt64, _ count: Int) thr
 private func bytes(_ file: any ByteSource, _ offset: UInt64, _ count: Int) throws(Violation) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: count)
     let done: Void? = try accepted { () throws(UrsaError) in
-        try buffer.withUnsafeMutableBytesThrowing { (space) throws(UrsaError) in try file.read(into: space, at: offset) }
+        try buffer.withUnsafeMutableBytesThrowing { (space) throws(UrsaError) in try file.read(into: space, at: offset)
+        }
     }
     return done == nil ? nil : buffer
 }
