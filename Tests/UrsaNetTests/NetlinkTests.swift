@@ -87,11 +87,8 @@ struct NetlinkTests {
     func batch() throws {
         try PrivateHost.run { _ in
             let socket = try NetlinkSocket()
-            try socket.transact([
-                LinkRequest.delete(.name("none")),
-                LinkRequest.addBridge("br9", mac: [0xfe, 0, 0, 0, 0, 1], mtu: 1500),
-                LinkRequest.addBridge("br9", mac: [0xfe, 0, 0, 0, 0, 1], mtu: 1500),
-            ])
+            let bridge = LinkRequest.addBridge("br9", mac: [0xfe, 0, 0, 0, 0, 1], mtu: 1500)
+            try socket.transact([LinkRequest.delete(.name("none"))] + bridge + bridge)
             #expect(try socket.link("br9")?.kind == "bridge")
             // More requests than fit one send.
             let names = (0..<300).map { "v\($0)" }

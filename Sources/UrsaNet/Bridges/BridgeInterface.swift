@@ -68,11 +68,11 @@ struct BridgeInterface: NetStep {
                 throw UrsaError(.conflict, "the host has a link \(name) that is not Ursa's")
             }
         } else {
-            try socket.transact([
-                LinkRequest.addBridge(name, mac: port.mac, mtu: mtu),
-                LinkRequest.setAlias(link, home.bridgedAlias(wish.name)),
-                LinkRequest.noAutomaticIPv6(link),
-            ])
+            try socket.transact(
+                LinkRequest.addBridge(name, mac: port.mac, mtu: mtu) + [
+                    LinkRequest.setAlias(link, home.bridgedAlias(wish.name)),
+                    LinkRequest.noAutomaticIPv6(link),
+                ])
         }
         // Duplicates were looked for when the interface got its addresses.
         try Sysctl.setIfPresent("ipv6/conf/\(name)/accept_dad", "0")

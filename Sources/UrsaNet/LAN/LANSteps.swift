@@ -24,6 +24,12 @@ struct PublishOnLAN: NetStep {
         let there = Set(try socket.published().filter { $0.link == interface.index }.map(\.address))
         let new = addresses.filter { !there.contains($0) }
         guard !new.isEmpty else { return }
+        if let own = try socket.addresses().first(where: { new.contains($0.address) }) {
+            throw UrsaError(
+                .conflict, "the address \(own.address) is this host's own",
+                place: "network \(networks.joined(separator: ", "))",
+                remedy: "give the machine an address that nobody on the LAN has")
+        }
         let holders = try AddressProbe(link: interface).holders(of: new)
         if let error = UrsaError.all(
             holders.map { address, mac in

@@ -14,6 +14,8 @@ struct DnsmasqConfiguration: Sendable, Hashable {
 
     /// The main file.
     let main: String
+    /// The address that it serves.
+    let gateway: IPv4Address?
     /// What differs from machine to machine.
     let machines: Machines
     var leases: [String: String] { machines.leases }
@@ -31,6 +33,7 @@ struct DnsmasqConfiguration: Sendable, Hashable {
     init(
         _ wish: NetworkWish, folder: String, bridge: String = BridgeName.bridge, _ surroundings: Surroundings
     ) {
+        gateway = wish.gateway
         var lines = [
             // Name of the network and addresses of the host, not what the host's own /etc/hosts says.
             "no-hosts", "hostsdir=\(folder)/names", "domain=\(wish.domain)", "local=/ursa.internal/",

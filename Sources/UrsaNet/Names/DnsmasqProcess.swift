@@ -53,10 +53,21 @@ struct DnsmasqProcess: Sendable {
         program.fileSizeLimit = 8 << 20
         let result = try program.run(seconds: 20)
         guard result.end.isSuccess else {
-            throw UrsaError(
+            var error = UrsaError(
                 .io,
                 "dnsmasq does not start: \(result.errors.trimmed.isEmpty ? "\(result.end)" : result.errors.trimmed)",
                 place: main)
+            // Only beside the host's own programs can somebody else have its ports.
+            if namespace == nil, result.errors.contains("in use"), let gateway = configuration.gateway {
+                let port: UInt16 = result.errors.contains("DHCP") ? 67 : 53
+                if let holder = PortHolder.words(port: port, address: gateway) {
+                    error.message += "; port \(port) is held by \(holder)"
+                    error.remedy =
+                        "make that program listen on its own addresses only, or leave `placement: host` out: in a "
+                        + "namespace of its own the network has the port to itself"
+                }
+            }
+            throw error
         }
     }
 

@@ -81,7 +81,14 @@ enum LinkRequest {
     /// A bridge without STP (no 30 s of silence at start) and without multicast snooping (which, with no querier
     /// about, makes IPv6 neighbour discovery fail after minutes); its Ethernet address is given, so that it does not
     /// change with its ports.
-    static func addBridge(_ name: String, mac: [UInt8], mtu: UInt32) -> NetlinkMessage {
+    ///
+    /// The MTU is set in a second request, to another value than the first: only what was changed by hand stays when
+    /// ports with other MTUs come (the kernel else takes the least of all ports').
+    static func addBridge(_ name: String, mac: [UInt8], mtu: UInt32) -> [NetlinkMessage] {
+        [newBridge(name, mac: mac, mtu: mtu - 4), set(.name(name), mtu: mtu, action: "set the MTU of \(name)")]
+    }
+
+    private static func newBridge(_ name: String, mac: [UInt8], mtu: UInt32) -> NetlinkMessage {
         var request = message(
             Int(RTM_NEWLINK), .name(name), flags: NLM_F_CREATE | NLM_F_EXCL, action: "make the bridge \(name)")
         request.attribute(Int(IFLA_ADDRESS), mac)

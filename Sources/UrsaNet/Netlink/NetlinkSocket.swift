@@ -68,6 +68,23 @@ final class NetlinkSocket {
         try collect(requests[...], first: first)
     }
 
+    /// One transaction of nfnetlink: all of the requests or none, between a begin and an end that are not acknowledged.
+    func transact(
+        _ requests: [NetlinkMessage], between begin: NetlinkMessage, and end: NetlinkMessage
+    ) throws(UrsaError) {
+        sequence &+= 1
+        var batch = begin.sealed(sequence: sequence, flags: 0)
+        let first = sequence &+ 1
+        for request in requests {
+            sequence &+= 1
+            batch += request.sealed(sequence: sequence, flags: UInt16(NLM_F_ACK))
+        }
+        sequence &+= 1
+        batch += end.sealed(sequence: sequence, flags: 0)
+        try send(batch)
+        try collect(requests[...], first: first)
+    }
+
     private func collect(_ requests: ArraySlice<NetlinkMessage>, first: UInt32) throws(UrsaError) {
         var failure: UrsaError?
         var left = requests.count

@@ -36,6 +36,10 @@ struct NetworkSeen: Sendable, Hashable {
     var names: [String: String] = [:]
     /// The running dnsmasq.
     var dnsmasq: ProcessIdentity?
+    /// What systemd-resolved was told.
+    var resolverNote: String?
+    /// Number of the host's link to it.
+    var hostLink: Int32?
     /// The filter of guests' ports.
     var portFilter: TableSeen?
 }
@@ -72,6 +76,8 @@ public struct NetObservation: Sendable, Hashable {
     var hasOtherHomes = false
     /// What uplinks are about.
     var routing = RoutingSeen()
+    /// Whether the host's names come from systemd-resolved.
+    var hasSystemResolver = false
     /// The names file.
     var hosts: [UInt8] = []
     /// Whether the kernel speaks IPv6.

@@ -13,6 +13,7 @@ extension NetworkWish {
             return result
         }
         for setting in NamespaceSettings.of(self) { add(.namespace, setting.fact) }
+        add(.namespace, ChecksumRule.fact)
         for setting in BridgeSettings.of(self) { add(.bridge, setting.fact) }
         guard hasStem else { return result }
         let stem = home.stemName(name)

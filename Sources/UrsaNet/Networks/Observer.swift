@@ -9,6 +9,7 @@ struct Observer: Sendable {
     func observe() throws(UrsaError) -> NetObservation {
         var result = NetObservation()
         result.hasIPv6 = File.exists("/proc/sys/net/ipv6")
+        result.hasSystemResolver = SystemResolver.isThere
         result.hosts = (try? File.read(home.hostsFile)) ?? []
         result.table = try FirewallTable.look(home.tableName, counting: true)
         result.portFilter = try FirewallTable.look(home.tableName, .bridge)
@@ -41,6 +42,8 @@ struct Observer: Sendable {
             seen.configuration = dnsmasq.configuration
             seen.leases = dnsmasq.files("leases")
             seen.names = dnsmasq.files("names")
+            seen.resolverNote = try? File.readText(SystemResolver.notePath(home, name))
+            seen.hostLink = links.first { $0.name == home.stemName(name) }?.index
             noteStem(name, &seen, links, addresses, routes)
             result.networks[name] = seen
         }
@@ -133,6 +136,7 @@ struct Observer: Sendable {
     private static func inside(_ name: String, _ home: HomeMark) throws(UrsaError) -> NetworkSeen {
         var seen = NetworkSeen()
         for setting in NamespaceSettings.all { if let fact = setting.holding { seen.add(.namespace, fact) } }
+        if ChecksumRule.isThere { seen.add(.namespace, ChecksumRule.fact) }
         for setting in BridgeSettings.all { if let fact = setting.holding { seen.add(.bridge, fact) } }
         seen.portFilter = try FirewallTable.look(home.tableName, .bridge)
         let socket = try NetlinkSocket()

@@ -69,7 +69,7 @@ struct NetworkPlan {
         if isOtherwise(wish, now) { now = NetworkSeen() }
         let isNew = !now.hasNamespace && !now.isOnHost && now.dnsmasq == nil && now.configuration == nil
         if isNew, let error = lanProblem(wish) { return [Refusal(error: error)] }
-        return linkSteps(wish, now, isNew: isNew) + nameSteps(wish, now, isNew: isNew)
+        return linkSteps(wish, now, isNew: isNew) + nameSteps(wish, now, isNew: isNew) + resolverSteps(wish, now)
     }
 
     /// Namespace, bridge, stem and routes.
@@ -128,6 +128,15 @@ struct NetworkPlan {
         ]
     }
 
+    /// What systemd-resolved is told, when it was not yet or when the link is another.
+    private func resolverSteps(_ wish: NetworkWish, _ now: NetworkSeen) -> [any NetStep] {
+        guard seen.hasSystemResolver, now.resolverNote != SystemResolver.refused,
+            let resolver = SystemResolver(home, wish)
+        else { return [] }
+        if let link = now.hostLink, now.resolverNote == resolver.note(index: link) { return [] }
+        return [TellResolver(home: home, name: wish.name, resolver: resolver)]
+    }
+
     private func restartReason(_ now: NetworkSeen, _ wanted: DnsmasqConfiguration, bridgeGone: Bool) -> String? {
         if now.dnsmasq == nil { return "it does not run" }
         if now.configuration != wanted.main { return "its configuration changed" }
@@ -180,7 +189,11 @@ struct NetworkPlan {
 
     private var hostsStep: (any NetStep)? {
         let parts = HostsFile.split(seen.hosts, home)
-        let block = HostsFile.block(wishes, wish.bridges, outside: parts.outside)
+        // What systemd-resolved knows need not be in the file; bridged machines it can't know.
+        let unknown = wishes.filter { wish in
+            !seen.hasSystemResolver || seen.networks[wish.name]?.resolverNote == SystemResolver.refused
+        }
+        let block = HostsFile.block(unknown, wish.bridges, outside: parts.outside)
         guard HostsFile.text(parts, block: block, home) != seen.hosts else { return nil }
         return WriteHostsBlock(home: home, block: block, previous: parts.block ?? [])
     }

@@ -25,11 +25,11 @@ struct EnsureBridge: NetStep {
 
     static func makeLink(_ home: HomeMark, _ wish: NetworkWish, _ socket: NetlinkSocket) throws(UrsaError) {
         let name = LinkName.name(BridgeName.bridge)
-        try socket.transact([
-            LinkRequest.addBridge(BridgeName.bridge, mac: home.mac("bridge \(wish.name)"), mtu: UInt32(wish.mtu)),
-            LinkRequest.setAlias(name, home.alias(wish.name)),
-            LinkRequest.noAutomaticIPv6(name),
-        ])
+        try socket.transact(
+            LinkRequest.addBridge(BridgeName.bridge, mac: home.mac("bridge \(wish.name)"), mtu: UInt32(wish.mtu)) + [
+                LinkRequest.setAlias(name, home.alias(wish.name)),
+                LinkRequest.noAutomaticIPv6(name),
+            ])
     }
 
     func apply() throws(UrsaError) {

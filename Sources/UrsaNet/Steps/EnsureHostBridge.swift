@@ -28,11 +28,11 @@ struct EnsureHostBridge: NetStep {
                     remedy: "rename that link, or the network \(wish.name)")
             }
         } else {
-            try socket.transact([
-                LinkRequest.addBridge(name, mac: home.mac("bridge \(wish.name)"), mtu: UInt32(clamping: wish.mtu)),
-                LinkRequest.setAlias(.name(name), home.alias(wish.name)),
-                LinkRequest.noAutomaticIPv6(.name(name)),
-            ])
+            try socket.transact(
+                LinkRequest.addBridge(name, mac: home.mac("bridge \(wish.name)"), mtu: UInt32(clamping: wish.mtu)) + [
+                    LinkRequest.setAlias(.name(name), home.alias(wish.name)),
+                    LinkRequest.noAutomaticIPv6(.name(name)),
+                ])
         }
         for setting in StemSettings.all(name) { try setting.apply() }
         let links = try socket.links()

@@ -30,10 +30,12 @@ struct EnsureNamespace: NetStep {
         if namespace.exists {
             try namespace.run { () throws(UrsaError) in
                 for setting in NamespaceSettings.of(wish) { try setting.apply() }
+                if !ChecksumRule.isThere { try ChecksumRule.put() }
             }
         } else {
             try namespace.create { () throws(UrsaError) in
                 for setting in NamespaceSettings.of(wish) { try setting.apply() }
+                try ChecksumRule.put()
                 try EnsureBridge.makeLink(home, wish, NetlinkSocket())
             }
         }

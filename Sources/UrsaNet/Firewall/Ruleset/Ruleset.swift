@@ -33,6 +33,7 @@ struct Ruleset: Sendable, Hashable {
             .zones(layout),
             .strangers,
             .masquerade,
+            .checksums(home, wish),
         ]
     }
 
