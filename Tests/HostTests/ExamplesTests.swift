@@ -61,7 +61,7 @@ struct ExamplesTests {
                     echo "\(name) saw $REMOTE_ADDR"
 
                     """, mode: 0o755)
-            try inside(name, "busybox", "httpd", "-p", "80", "-h", folder)
+            try inside(name, "busybox", "httpd", "-p", "0.0.0.0:80", "-h", folder)
         }
 
         /// Runs a program at a neighbour's.
