@@ -12,13 +12,15 @@ struct AddressProbe {
     private static let pace = 0.06
 
     /// Those of the addresses that somebody else on the LAN has, with the Ethernet address that answered; takes 180 ms.
-    /// Empty when the link has no carrier.
-    func holders(of addresses: [IPAddress]) throws(UrsaError) -> [(address: IPAddress, mac: MACAddress)] {
+    /// Empty when the link has no carrier. `own` are the host's links: another of them on the same LAN may answer too.
+    func holders(
+        of addresses: [IPAddress], own: [Link]
+    ) throws(UrsaError) -> [(address: IPAddress, mac: MACAddress)] {
         guard link.isUp, link.mac.count == 6 else { return [] }
         let wanted = Set(addresses)
         var found: [IPAddress: MACAddress] = [:]
         let sockets = try sockets(for: addresses)
-        let own = MACAddress(link.mac.reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+        let own = Set((own + [link]).map { MACAddress($0.mac.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }) })
         for _ in 0..<Self.questions {
             send(addresses.map { LANFrame.question($0, from: link.mac) }, sockets)
             let next = Deadline.after(seconds: Self.pace)
@@ -27,7 +29,7 @@ struct AddressProbe {
                 guard poll(&waiting, nfds_t(waiting.count), next.millisecondsLeft) > 0 else { break }
                 for socket in sockets {
                     while let frame = socket.read() {
-                        guard let claim = LANFrame.claim(frame), claim.mac != own, wanted.contains(claim.address)
+                        guard let claim = LANFrame.claim(frame), !own.contains(claim.mac), wanted.contains(claim.address)
                         else { continue }
                         found[claim.address] = claim.mac
                     }

@@ -30,7 +30,7 @@ struct PublishOnLAN: NetStep {
                 place: "network \(networks.joined(separator: ", "))",
                 remedy: "give the machine an address that nobody on the LAN has")
         }
-        let holders = try AddressProbe(link: interface).holders(of: new)
+        let holders = try AddressProbe(link: interface).holders(of: new, own: socket.links())
         if let error = UrsaError.all(
             holders.map { address, mac in
                 UrsaError(

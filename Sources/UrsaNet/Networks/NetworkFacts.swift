@@ -102,9 +102,9 @@ extension NetworkWish {
     var routedGuests: [IPAddress] { model == .lan ? guestAddresses : [] }
 
     /// Addresses that the host answers for on the LAN where the network is published: the name server asks from its own
-    /// one, unless that is known on this host only.
+    /// one, unless that is known on this host only; the host answers for its own addresses anyway.
     var addressesOnLAN: [IPAddress] {
-        guard model == .routed else { return guestAddresses }
+        guard model == .routed, !isOnHost else { return guestAddresses }
         return guestAddresses + [.v4(gateway)] + (gateway6.map { [.v6($0)] } ?? [])
     }
 
