@@ -29,8 +29,8 @@ struct AddressProbe {
                 guard poll(&waiting, nfds_t(waiting.count), next.millisecondsLeft) > 0 else { break }
                 for socket in sockets {
                     while let frame = socket.read() {
-                        guard let claim = LANFrame.claim(frame), !own.contains(claim.mac), wanted.contains(claim.address)
-                        else { continue }
+                        guard let claim = LANFrame.claim(frame), wanted.contains(claim.address) else { continue }
+                        guard !own.contains(claim.mac) else { continue }
                         found[claim.address] = claim.mac
                     }
                 }

@@ -48,12 +48,12 @@ struct PortFilterTests {
             #expect(try pings("-I 10.77.0.51 10.77.0.1", in: "db"))
             // Damage is mended; without the option the table goes.
             #expect(host.networks.plan([wish], try host.networks.observe()).map(\.line) == [])
-            try host.sh("nft flush ruleset", in: "ursa-lab")
+            try host.sh("nft delete table bridge ursa", in: "ursa-lab")
             let mended = try host.networks.converge([wish]).map(\.line)
             #expect(mended == ["+ filters of ports in ursa-lab"])
             let free = try Self.wish { _ in }
             #expect(try host.networks.converge([free]).map(\.line) == ["- filters of ports in ursa-lab"])
-            #expect(try host.sh("nft list tables", in: "ursa-lab").isEmpty)
+            #expect(try host.sh("nft list tables bridge", in: "ursa-lab").isEmpty)
         }
     }
 
