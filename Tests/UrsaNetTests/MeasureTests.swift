@@ -88,3 +88,37 @@ final class OwnedFDBox {
     private let fd: OwnedFD
     init(_ fd: consuming OwnedFD) { self.fd = fd }
 }
+
+extension MeasureTests {
+    @Test("a bridge with 128 taps; 100 guests and 1,000 ports")
+    func many() throws {
+        for _ in 0..<3 {
+            try PrivateHost.run { host in
+                let wish = try labWish(machines: [])
+                var taps: [OwnedFDBox] = []
+                try Self.time("128 taps up") {
+                    try host.networks.converge([wish])
+                    for index in 0..<128 {
+                        let tap = try host.networks.openTap(network: "lab", name: "t\(index)")
+                        taps.append(OwnedFDBox(tap))
+                    }
+                }
+                try Self.time("128 taps down") {
+                    try host.networks.converge([])
+                    taps.removeAll()
+                }
+            }
+            try PrivateHost.run { host in
+                var wish = try labWish(machines: (0..<100).map { "m\($0)" })
+                for index in 0..<1000 { wish.ports.append(port(UInt16(10000 + index), of: wish, index % 100)) }
+                try Self.time("100 guests, 1000 ports up") { try host.networks.converge([wish]) }
+                try Self.time("100 guests, 1000 ports again") {
+                    let steps = try host.networks.converge([wish]).map(\.line)
+                    #expect(steps == [])
+                }
+                wish.ports.append(port(9999, of: wish, 2))
+                try Self.time("one port more") { try host.networks.converge([wish]) }
+            }
+        }
+    }
+}
