@@ -1,4 +1,5 @@
 import UrsaBase
+import UrsaFirewall
 import UrsaModel
 import UrsaNet
 
@@ -6,9 +7,16 @@ import UrsaNet
 /// were asked to be there always. Derived anew each time, so it can't go stale.
 enum Wishes {
     /// Everything that the home wants of the host.
-    static func host(_ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>) -> HostWish {
-        HostWish(
-            networks: networks(records, machines, live: live), bridges: bridges(records, machines, live: live))
+    static func host(
+        _ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>, record: HostRecord? = nil,
+        isHealthy: (String) -> Bool = { _ in true }
+    ) -> HostWish {
+        var networks = networks(records, machines, live: live)
+        let forwards = forwards(record, machines, live: live)
+        for index in networks.indices { networks[index].ports += forwards[networks[index].name] ?? [] }
+        return HostWish(
+            networks: networks, bridges: bridges(records, machines, live: live),
+            uplinks: uplinks(record, isHealthy: isHealthy), firewall: record?.spec.firewall ?? Firewall())
     }
 
     /// Networks whose machines are on the LAN itself.
@@ -25,7 +33,7 @@ enum Wishes {
             }
             guard record.wanted || !here.isEmpty else { return nil }
             var wish = NetworkWish(
-                name: record.spec.name, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu ?? 1500)
+                name: record.spec.name, uplinks: record.spec.uplinks, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu ?? 1500)
             for machine in here {
                 for card in machine.cards where card.network == record.spec.name {
                     guard let address = card.address else { continue }
