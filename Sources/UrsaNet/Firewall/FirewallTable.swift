@@ -18,8 +18,8 @@ enum FirewallTable {
     ///
     /// By `nft` in a child process: it can't take the caller down with it when it crashes, and the text is the form
     /// that people know from `nft list table`.
-    static func load(_ text: String) throws(UrsaError) {
-        let result = try Program("nft", ["-f", "-"]).run(input: Array(text.utf8), seconds: 30)
+    static func load(_ text: String, isCheck: Bool = false) throws(UrsaError) {
+        let result = try Program("nft", (isCheck ? ["-c"] : []) + ["-f", "-"]).run(input: Array(text.utf8), seconds: 30)
         guard result.end.isSuccess else {
             let words = result.errors.split(separator: "\n").prefix(3).joined(separator: " ").trimmed
             throw UrsaError(

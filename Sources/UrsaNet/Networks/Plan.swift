@@ -101,11 +101,16 @@ struct NetworkPlan {
         return result
     }
 
-    private var tableStep: (any NetStep)? {
-        guard !wish.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
+    /// The host's table as it should be.
+    var ruleset: Ruleset {
         var wish = wish
         wish.networks = wishes
-        let ruleset = Ruleset(home, wish)
+        return Ruleset(home, wish)
+    }
+
+    private var tableStep: (any NetStep)? {
+        guard !wish.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
+        let ruleset = ruleset
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
         let isWhole = table.chains == ruleset.chains && table.elements == ruleset.elements
