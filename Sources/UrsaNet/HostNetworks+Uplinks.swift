@@ -74,7 +74,7 @@ extension HostNetworks {
     /// Has nft and the kernel check the host's table for a wish; loads nothing.
     ///
     /// - Throws: what they don't take.
-    public func check(_ wish: HostWish) throws(UrsaError) {
+    public func checkTable(of wish: HostWish) throws(UrsaError) {
         let plan = NetworkPlan(home, wish, try observe())
         try FirewallTable.load(plan.ruleset.text, isCheck: true)
     }

@@ -98,7 +98,7 @@ extension Ursa {
             try db.saveHost(spec, project: project)
             return (try db.networks(), try db.host())
         }
-        try host.check(try wishes(store, networks: networks, machines: [], live: [], record: record))
+        try host.checkTable(of: try wishes(store, networks: networks, machines: [], live: [], record: record))
         return report
     }
 }

@@ -12,7 +12,19 @@ final class KernelListener {
     /// Joins multicast groups of a netlink family; groups that this kernel lacks are left out.
     init(_ family: Int32, groups: [Int32]) throws(UrsaError) {
         let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        fd = OwnedFD(try retrying("listen to the kernel") { socket(AF_NETLINK, type, family) })
+        let opened = OwnedFD(try retrying("listen to the kernel") { socket(AF_NETLINK, type, family) })
+        let raw = opened.raw
+        fd = opened
+        // Without an address of its own a socket counts as the kernel's, who is not told his own news.
+        var name = sockaddr_nl()
+        name.nl_family = UInt16(AF_NETLINK)
+        try retrying("listen to the kernel") {
+            withUnsafePointer(to: &name) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
+                }
+            }
+        }
         // A burst of changes must fit: what does not is told as an overflow.
         var size: Int32 = 1 << 20
         setsockopt(fd.raw, SOL_SOCKET, SO_RCVBUFFORCE, &size, 4)

@@ -31,9 +31,10 @@ public enum NetworkWatchProgram {
             try File.replace(role.pidPath(folder), Array("\(me.pid) \(me.startTime)\n".utf8), durable: false)
             defer { try? File.remove(role.pidPath(folder)) }
             let watcher = try Watcher(role, folder)
-            if let report { close(report) }
-            _ = clinux_give_back_memory()
-            try watcher.run()
+            try watcher.run {
+                if let report { close(report) }
+                _ = clinux_give_back_memory()
+            }
             withExtendedLifetime(lock) {}
             return 0
         } catch { return 1 }

@@ -50,11 +50,12 @@ final class Watcher {
         self.orders = orders
     }
 
-    /// Serves until the orders are gone.
-    func run() throws(UrsaError) {
+    /// Serves until the orders are gone. `ready` is called once everything is listened to.
+    func run(_ ready: () -> Void) throws(UrsaError) {
         try loop.add(files.raw, .read) { [weak self] _ in self?.readFolder() }
         if role == .watch { try listen() }
         take(orders, isFirst: true)
+        ready()
         try loop.run()
     }
 
