@@ -14,7 +14,8 @@ extension Ursa {
     ) throws(UrsaError) -> NetworkWatch.Start? {
         let mark = try mark(store)
         let watch = NetworkWatch(folder: mark.runFolder)
-        guard !wish.isEmpty || pending != nil else {
+        // Nobody else can reach into an ordinary user's namespace, so there is nothing to watch but deadlines.
+        guard pending != nil || !(wish.isEmpty || home.isRootless) else {
             try watch.end()
             return nil
         }

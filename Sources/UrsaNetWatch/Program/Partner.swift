@@ -65,7 +65,13 @@ final class Partner {
     private func later() { loop.after(seconds: 0.1) { [weak self] in self?.ensure() } }
 
     private func start() {
-        guard let child = try? Program("/proc/self/exe", ["--\(role.rawValue)", folder]).start() else { return }
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        guard count > 0, count < buffer.count else { return }
+        let own = String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        // The file may have been replaced by a newer one meanwhile; this name then leads nowhere.
+        let path = access(own, X_OK) == 0 ? own : "/proc/self/exe"
+        guard let child = try? Program(path, ["--\(role.rawValue)", folder]).start() else { return }
         // It goes on in a child of its own; the first process ends at once.
         _ = try? child.wait()
     }
