@@ -41,17 +41,9 @@ struct ControlSession: Sendable, Hashable {
 
     /// What would become of a new session like this one under a wish.
     func decision(_ wish: HostWish, _ host: HostNetworks) -> Decision {
-        let networks = wish.networks.map { network in
-            Topology.Network(
-                name: network.name,
-                reach: network.model == .nat ? .translated : network.model == .isolated ? .closed : .open)
-        }
-        let topology = Topology(
-            networks: networks,
-            uplinks: wish.uplinks.map { Topology.Uplink(name: $0.name, interface: $0.interface) })
-        return wish.firewall.verdict(
+        wish.firewall.verdict(
             of: Connection(
                 from: .init(host.place(of: client, wish), client), to: .init(.host, server), .tcp(port)),
-            in: topology)
+            in: wish.topology)
     }
 }

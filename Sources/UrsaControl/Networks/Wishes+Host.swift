@@ -32,7 +32,7 @@ extension Wishes {
                     PublishedPort(
                         machine: machine.name, uplink: forward.uplink, hostAddress: forward.address, hostPort: port,
                         isUDP: forward.transport == .udp, guestAddress: address, guestAddress6: card.address6,
-                        guestPort: forward.guestPort(of: port)))
+                        guestPort: forward.guestPort(of: port), sources: forward.sources))
             }
         }
         return result
