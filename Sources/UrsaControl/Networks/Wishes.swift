@@ -33,7 +33,8 @@ enum Wishes {
             }
             guard record.wanted || !here.isEmpty else { return nil }
             var wish = NetworkWish(
-                name: record.spec.name, uplinks: record.spec.uplinks, subnet: subnet, subnet6: record.subnet6, mtu: record.spec.mtu ?? 1500)
+                name: record.spec.name, uplinks: record.spec.uplinks, subnet: subnet, subnet6: record.subnet6,
+                mtu: record.spec.mtu ?? 1500)
             for machine in here {
                 for card in machine.cards where card.network == record.spec.name {
                     guard let address = card.address else { continue }

@@ -123,8 +123,8 @@ final class Watcher {
         }
         if let check { checks.append(check) }
         if known == nil {
-            let words = "not asked yet"
-            try? UplinkHealth(isHealthy: true, since: wallClock(), words: words).write(folder: folder, name: uplink.name)
+            let unknown = UplinkHealth(isHealthy: true, since: wallClock(), words: "not asked yet")
+            try? unknown.write(folder: folder, name: uplink.name)
         }
     }
 

@@ -10,5 +10,7 @@ struct NetworkCommand: ParsableCommand {
             Example:
               ursa net ls
             """,
-        subcommands: [ListNetworks.self, InspectNetwork.self, ApplyNetworks.self, ConfirmNetworks.self], aliases: ["network"])
+        subcommands: [
+            ListNetworks.self, InspectNetwork.self, ApplyNetworks.self, ConfirmNetworks.self,
+        ], aliases: ["network"])
 }
