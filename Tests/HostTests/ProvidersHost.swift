@@ -92,7 +92,9 @@ extension PrivateHost {
     /// The address that a request comes from, as the server saw it; nil without an answer within a second.
     func asker(_ place: String, in namespace: String? = nil) throws -> String? {
         let result = try attempt("curl -s --max-time 1 http://\(place)/cgi-bin/who", in: namespace)
-        return result.end.isSuccess ? result.text.trimmed : nil
+        guard result.end.isSuccess else { return nil }
+        // A server for both families tells IPv4 askers as ::ffff:ADDRESS.
+        return String(result.text.trimmed.split { "[]".contains($0) }.last?.split(separator: ":").last ?? "")
     }
 
     /// Writes the spec and returns its path.

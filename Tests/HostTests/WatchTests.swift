@@ -42,7 +42,7 @@ struct WatchTests {
         ]
         for (name, words, isMended) in damages + damages.shuffled(using: &generator) {
             try host.run(words[0], Array(words.dropFirst()))
-            let time = seconds(within: 10, isMended)
+            let time = try seconds(within: 10, isMended)
             // On a machine at work with other things a program may start late; alone it is well below a second.
             #expect(time.map { $0 < Self.limit(1) } == true, "\(name): \(time.map { "\($0) s" } ?? "never")")
         }

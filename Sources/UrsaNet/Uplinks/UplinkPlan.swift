@@ -92,7 +92,7 @@ struct UplinkPlan {
         for route in routes.subtracting(own(seen.routes)).sorted(by: { $0.words < $1.words }) {
             steps.append(AddTableRoute(route: route, replaced: replaced(by: route), uplink: name(route.table)))
         }
-        for rule in rules.subtracting(own(seen.rules)).sorted(by: { $0.priority < $1.priority }) {
+        for rule in rules.subtracting(own(seen.rules)).sorted(by: { $0.order < $1.order }) {
             steps.append(AddRule(rule: rule, uplink: name(rule.table)))
         }
         return steps
@@ -101,7 +101,7 @@ struct UplinkPlan {
     /// Steps after it: nothing leads there any more.
     func after(_ journal: [SettingChange]) -> [any NetStep] {
         var steps: [any NetStep] = []
-        for rule in own(seen.rules).subtracting(rules).sorted(by: { $0.priority > $1.priority }) {
+        for rule in own(seen.rules).subtracting(rules).sorted(by: { $0.order > $1.order }) {
             steps.append(RemoveRule(rule: rule))
         }
         for route in own(seen.routes).subtracting(routes).sorted(by: { $0.words < $1.words })
@@ -142,6 +142,11 @@ struct UplinkPlan {
         guard (5001...5255).contains(table), let number = UInt8(exactly: table - 5000) else { return false }
         return seen.noted.contains(number)
     }
+}
+
+extension RoutingRule {
+    /// Rules by priority, of each IPv4's first.
+    fileprivate var order: UInt32 { priority * 2 + (isIPv6 ? 1 : 0) }
 }
 
 extension SettingChange {
