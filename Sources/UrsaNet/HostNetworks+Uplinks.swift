@@ -43,7 +43,10 @@ extension HostNetworks {
     }
 
     /// Names of the links on the host that a wish needs and that are Ursa's own.
-    public func ownLinks(of wish: HostWish) -> [String] { wish.networks.map { home.stemName($0.name) } }
+    public func ownLinks(of wish: HostWish) -> [String] {
+        wish.networks.filter { $0.hasStem || $0.isOnHost }.map { home.stemName($0.name) }
+            + wish.bridges.filter { $0.bridge == nil }.map { home.bridgeName($0.name) }
+    }
 
     /// Seconds that a gateway has to tell its Ethernet address.
     private static let patience = 0.4

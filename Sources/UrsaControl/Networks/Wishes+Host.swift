@@ -20,12 +20,14 @@ extension Wishes {
 
     /// Ports that the host's forwards give to machines that live, by the network that they lead into.
     static func forwards(
-        _ record: HostRecord?, _ machines: [MachineRecord], live: Set<String>
+        _ record: HostRecord?, _ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>
     ) -> [String: [PublishedPort]] {
+        let reachable = Set(records.filter(\.isReachable).map(\.spec.name))
         var result: [String: [PublishedPort]] = [:]
         for forward in record?.spec.forwards ?? [] {
             guard live.contains(forward.machine), let machine = machines.first(where: { $0.name == forward.machine }),
-                let card = machine.cards.first(where: { $0.address != nil }), let address = card.address
+                let card = machine.cards.first(where: { $0.address != nil && reachable.contains($0.network) }),
+                let address = card.address
             else { continue }
             for port in forward.ports {
                 result[card.network, default: []].append(

@@ -61,7 +61,8 @@ struct UplinkPlan {
 
     private var families: [Bool] { hasIPv6 ? [false, true] : [false] }
 
-    /// Strict path filters drop what comes in by an uplink that the main table would not answer by.
+    /// Strict path filters drop what comes in by an uplink that the main table would not answer by; loose ones don't
+    /// (RFC 3704).
     var filters: [SettingChange] {
         var result: [SettingChange] = []
         for link in Set(uplinks.filter { $0.found.problem == nil }.map(\.found.link)).sorted() {
@@ -88,7 +89,7 @@ struct UplinkPlan {
         if !numbers.isSubset(of: seen.noted) {
             steps.append(NoteUplinks(home: home, numbers: seen.noted.union(numbers), previous: seen.noted))
         }
-        if !filters.isEmpty { steps.append(LoosenFilters(home: home, changes: filters)) }
+        if !filters.isEmpty { steps.append(ChangeSettings(home: home, changes: filters)) }
         for route in routes.subtracting(own(seen.routes)).sorted(by: { $0.words < $1.words }) {
             steps.append(AddTableRoute(route: route, replaced: replaced(by: route), uplink: name(route.table)))
         }
@@ -114,7 +115,7 @@ struct UplinkPlan {
         let loosened = journal.filter { change in
             change.isPathFilter && !links.contains { change.name == "ipv4/conf/\($0)/rp_filter" }
         }
-        if !loosened.isEmpty { steps.append(PutFiltersBack(home: home, changes: loosened)) }
+        if !loosened.isEmpty { steps.append(PutSettingsBack(home: home, changes: loosened)) }
         let numbers = Set(uplinks.map(\.number))
         if !seen.noted.isSubset(of: numbers) {
             steps.append(NoteUplinks(home: home, numbers: numbers, previous: seen.noted))
