@@ -5,6 +5,7 @@ struct Qcow2BitmapTracking {
 }
 
 extension Qcow2Image {
+    var bitmapsFollow: Bool { false }
     func prepareBitmaps() throws(UrsaError) {}
     func closeBitmaps() throws(UrsaError) {}
 }

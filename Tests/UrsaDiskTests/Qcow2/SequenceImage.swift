@@ -9,6 +9,8 @@ struct SequenceImage: CustomStringConvertible {
     /// Content of the raw backing image, which may be shorter or longer than the disk.
     var backing: [UInt8]?
 
+    init(_ options: Qcow2CreateOptions) { self.options = options }
+
     init(_ random: inout Seeded) {
         let clusterBits = random.pick([9, 9, 10, 12, 12, 14, 16, 16, 16, 17])
         let cluster = 1 << clusterBits
