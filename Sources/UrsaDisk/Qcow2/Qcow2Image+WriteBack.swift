@@ -163,6 +163,10 @@ extension Qcow2Image {
         defer { monitor.leave() }
         guard !isClosed else { return }
         isClosed = true
+        defer {
+            ImageLock.release(file)
+            if hasDataFile { ImageLock.release(dataFile) }
+        }
         guard file.isWritable, isPrepared, broken == nil else { return }
         try closeBitmaps()
         try flushInside()
@@ -192,7 +196,7 @@ extension Qcow2Image {
             noteWritten()
             try barrier()
         }
-        isPrepared = true
         try prepareBitmaps()
+        isPrepared = true
     }
 }

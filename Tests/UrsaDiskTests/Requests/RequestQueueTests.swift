@@ -98,7 +98,8 @@ import UrsaBase
             let entry = try #require(removed)
             if entry.isRead {
                 let isSame = model.withUnsafeBytes { bytes in
-                    memcmp(entry.buffer.base, bytes.baseAddress! + entry.range.lowerBound, entry.range.count) == 0
+                    UnsafeRawBufferPointer(rebasing: bytes[entry.range])
+                        .elementsEqual(entry.buffer.prefix(entry.range.count))
                 }
                 #expect(isSame)
             }
