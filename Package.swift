@@ -114,8 +114,7 @@ let package = Package(
             name: "HostileTests",
             dependencies: [
                 "TestSupport", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaFirewall", "UrsaKeeper",
-                "UrsaQMP",
-                "UrsaBase", "CLinux",
+                "UrsaQMP", "UrsaBase", "CLinux",
                 "ursa",
                 "ursa-keeper",
             ],

@@ -12,7 +12,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let libraries: [Target.Dependency] = [
-    "UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaDisk",
+    "UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaDisk", "UrsaImages", "UrsaNet",
 ]
 .map { .product(name: $0, package: "ursa") }
 
