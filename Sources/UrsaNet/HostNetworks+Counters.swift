@@ -6,6 +6,12 @@ public struct LinkCounters: Sendable, Hashable {
     public var received: UInt64
     /// Bytes that went out by the link.
     public var sent: UInt64
+
+    /// Counters.
+    public init(received: UInt64, sent: UInt64) {
+        self.received = received
+        self.sent = sent
+    }
 }
 
 extension HostNetworks {

@@ -10,5 +10,7 @@ struct NetworkCommand: ParsableCommand {
             Example:
               ursa net ls
             """,
-        subcommands: [ListNetworks.self, InspectNetwork.self], aliases: ["network"])
+        subcommands: [
+            ListNetworks.self, InspectNetwork.self, MapNetworks.self, CaptureFrames.self, ImpairNetwork.self,
+        ], aliases: ["network"])
 }
