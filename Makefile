@@ -19,7 +19,7 @@ help: ## this list
 packages:
 	@scripts/install-packages build run
 
-build: packages ## the programs, optimized: .build-release/release/ursa and ursa-keeper
+build: packages ## the programs, optimized: .build-release/release/ursa, ursa-keeper, ursa-rootless
 	@scripts/build
 
 demo: ## two machines on a NAT network that know each other by name

@@ -15,6 +15,7 @@ let package = Package(
     products: [
         .executable(name: "ursa", targets: ["ursa"]),
         .executable(name: "ursa-keeper", targets: ["ursa-keeper"]),
+        .executable(name: "ursa-rootless", targets: ["ursa-rootless"]),
         .library(name: "UrsaBase", targets: ["UrsaBase"]),
         .library(name: "UrsaModel", targets: ["UrsaModel"]),
         .library(name: "UrsaNet", targets: ["UrsaNet"]),
@@ -40,6 +41,7 @@ let package = Package(
         .target(name: "UrsaNet", dependencies: ["UrsaFirewall", "UrsaBase", "CLinux"], swiftSettings: strict),
         .systemLibrary(name: "CCompression"),
         .target(name: "UrsaDisk", dependencies: ["UrsaBase", "CLinux", "CCompression"], swiftSettings: strict),
+        .target(name: "UrsaRootless", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
 
         // What a person may say, and the parts that act on it.
         .target(
@@ -55,8 +57,9 @@ let package = Package(
         .target(
             name: "UrsaControl",
             dependencies: [
-                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaKeeper", "UrsaQMP", "UrsaDoctor",
-                "UrsaKVM", "UrsaBase", "CLinux",
+                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaRootless", "UrsaKeeper",
+                "UrsaQMP",
+                "UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
@@ -72,6 +75,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .executableTarget(name: "ursa-keeper", dependencies: ["UrsaKeeper", "UrsaBase"], swiftSettings: strict),
+        .executableTarget(name: "ursa-rootless", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
 
         // Tests: unit tests per target, and the suites that drive the real programs.
         .testTarget(name: "UrsaBaseTests", dependencies: ["UrsaBase"], swiftSettings: strict),
@@ -87,6 +91,7 @@ let package = Package(
             name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaDiskTests", dependencies: ["UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaFirewallTests", dependencies: ["UrsaFirewall", "UrsaBase"], swiftSettings: strict),
+        .testTarget(name: "UrsaRootlessTests", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
         .testTarget(
             name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaFirewall", "UrsaBase", "CLinux"],
             swiftSettings: strict),
@@ -103,7 +108,8 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
-            name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper"], swiftSettings: strict),
+            name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-rootless"],
+            swiftSettings: strict),
         .testTarget(
             name: "HostileTests",
             dependencies: [

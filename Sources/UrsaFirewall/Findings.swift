@@ -145,7 +145,7 @@ extension Rule {
 
 extension [ClosedRange<UInt16>] {
     /// The same ports with ranges that touch each other made one.
-    var joined: [ClosedRange<UInt16>] {
+    public var joined: [ClosedRange<UInt16>] {
         var result: [ClosedRange<UInt16>] = []
         for range in sorted(by: { $0.lowerBound < $1.lowerBound }) {
             guard let last = result.last, Int(range.lowerBound) <= Int(last.upperBound) + 1 else {

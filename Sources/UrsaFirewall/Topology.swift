@@ -21,14 +21,20 @@ public struct Topology: Sendable, Hashable {
         public var reach: Reach
         /// Addresses that packets from it may have; empty when they are not known yet.
         public var sources: [AddressPrefix]
+        /// Addresses of its name server, which the host may always ask.
+        public var servers: [IPAddress]
         /// Whether the host itself answers its DHCP and DNS, because its bridge is the host's own.
         public var isOnHost: Bool
 
         /// A network.
-        public init(name: String, reach: Reach = .translated, sources: [AddressPrefix] = [], isOnHost: Bool = false) {
+        public init(
+            name: String, reach: Reach = .translated, sources: [AddressPrefix] = [], servers: [IPAddress] = [],
+            isOnHost: Bool = false
+        ) {
             self.name = name
             self.reach = reach
             self.sources = sources
+            self.servers = servers
             self.isOnHost = isOnHost
         }
     }

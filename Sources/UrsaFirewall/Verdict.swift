@@ -92,7 +92,8 @@ extension Matrix {
         return !network.sources.contains { $0.contains(end.address) }
     }
 
-    /// DHCP of the host as a client, and DHCP and DNS of networks whose bridge is the host's own.
+    /// DHCP of the host as a client, DHCP and DNS of networks whose bridge is the host's own, and the host's questions to
+    /// the name servers of its networks.
     private func needs(_ connection: Connection) -> Bool {
         func isServed(_ place: Place) -> Bool {
             if case .network(let name) = place { topology.network(name)?.isOnHost ?? false } else { false }
@@ -100,6 +101,8 @@ extension Matrix {
         switch (connection.source.place, connection.destination.place, connection.traffic) {
         case (_, .host, .udp(68)), (_, .host, .udp(546)): return true
         case (.host, _, .udp(67)), (.host, _, .udp(547)), (.host, _, .udp(68)): return true
+        case (.host, .network, .udp(53)), (.host, .network, .tcp(53)):
+            return topology.networks.contains { $0.servers.contains(connection.destination.address) }
         case (let source, .host, .udp(let port)): return isServed(source) && [53, 67, 547].contains(port)
         case (let source, .host, .tcp(53)): return isServed(source)
         default: return false

@@ -16,6 +16,10 @@ enum CommandLineProgram {
         // Completion runs at each press of the Tab key: no threads, no signals, nothing but the answer.
         if arguments.first == "---completion" { return Completions.answer(arguments) }
         Screen.isJSON = wantsJSON(arguments)
+        if geteuid() != 0, let error = PrivateHostEntry.enter(arguments) {
+            Screen.fail(error)
+            return error.code.exitStatus
+        }
         do {
             try Signals.handle()
             if let error = Spelling.unknownCommand(in: arguments) { throw error }

@@ -11,6 +11,8 @@ public final class PrivateHost: Sendable {
     /// URSA_HOME inside.
     public let home: String
     private let holder: ProcessIdentity
+    /// The neighbour beyond the uplink, where there is one.
+    private let neighbour = Locked<Int32?>(nil)
 
     /// Makes the namespaces: loopback up, an empty /run/netns, a /run/ursa and an /etc of its own.
     public init(_ name: String = #function) throws {
@@ -51,6 +53,10 @@ public final class PrivateHost: Sendable {
     deinit {
         // Whatever a failed test left running in here ends with it.
         for pid in processes() { ProcessIdentity(running: pid)?.signal(SIGKILL) }
+        if let pid = neighbour.withLock({ $0 }) {
+            kill(pid, SIGKILL)
+            waitpid(pid, nil, 0)
+        }
         holder.signal(SIGKILL)
         var status: Int32 = 0
         waitpid(holder.pid, &status, 0)
@@ -68,7 +74,52 @@ public final class PrivateHost: Sendable {
     public func processes() -> [Int32] {
         guard let ours = try? link("/proc/\(holder.pid)/ns/mnt") else { return [] }
         return File.list("/proc").compactMap { Int32($0) }.filter { pid in
-            pid != holder.pid && (try? link("/proc/\(pid)/ns/mnt")) == ours && ProcessIdentity(running: pid) != nil
+            pid != holder.pid && pid != neighbour.withLock({ $0 }) && (try? link("/proc/\(pid)/ns/mnt")) == ours
+                && ProcessIdentity(running: pid) != nil
+        }
+    }
+
+    /// Address of a neighbour beyond the host's only uplink, which answers HTTP with `outside-says-hello`.
+    public static let outside = "192.0.2.1"
+    /// The host's own address towards it.
+    public static let outsideHost = "192.0.2.2"
+
+    /// Gives the host an uplink `eth0` with a default route to a neighbour that lives in a namespace of its own.
+    public func addOutside() throws {
+        let process = try Program(
+            "nsenter",
+            [
+                "-t", String(holder.pid), "-m", "-n", "--", "unshare", "--net", "python3", "-c",
+                """
+                import http.server, socket, subprocess, time
+                class Hello(http.server.BaseHTTPRequestHandler):
+                    def do_GET(self):
+                        self.send_response(200); self.end_headers(); self.wfile.write(b"outside-says-hello\\n")
+                    def log_message(self, *words): pass
+                while subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", "eth0"], capture_output=True).returncode: time.sleep(0.01)
+                subprocess.run(["ip", "link", "set", "eth0", "up"]); subprocess.run(["ip", "link", "set", "lo", "up"])
+                http.server.ThreadingHTTPServer(("192.0.2.1", 80), Hello).serve_forever()
+                """,
+            ]
+        ).start()
+        neighbour.withLock { $0 = process.pid }
+        let deadline = Deadline.after(seconds: 10)
+        while try link("/proc/\(process.pid)/ns/net") == link("/proc/\(holder.pid)/ns/net")
+            || File.peek("/proc/\(process.pid)/comm") == "unshare"
+        {
+            guard !deadline.isPast else { throw UrsaError(.timeout, "no neighbour") }
+            pause(milliseconds: 5)
+        }
+        try run(
+            "ip",
+            ["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", String(process.pid)])
+        try run("ip", ["address", "add", Self.outsideHost + "/24", "dev", "eth0"])
+        try run("ip", ["link", "set", "eth0", "up"])
+        try run("ip", ["route", "add", "default", "via", Self.outside])
+        let ready = Deadline.after(seconds: 10)
+        while try !program("curl", ["-s", "--max-time", "2", "http://\(Self.outside)/"]).run(seconds: 5).end.isSuccess {
+            guard !ready.isPast else { throw UrsaError(.timeout, "the neighbour does not answer") }
+            pause(milliseconds: 20)
         }
     }
 
@@ -135,7 +186,8 @@ public final class PrivateHost: Sendable {
         let foreign = [
             "tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip6tnl0", "ip_vti0", "ip6_vti0", "ip6gre0", "ifb0", "ifb1",
         ]
-        result += links.map(String.init).filter { line in !foreign.contains { line.contains(" \($0)") } }
+        let known = neighbour.withLock { $0 } == nil ? foreign : foreign + ["eth0"]
+        result += links.map(String.init).filter { line in !known.contains { line.contains(" \($0)") } }
         result += File.list("/proc/\(holder.pid)/root/run/netns").map { "namespace \($0)" }
         result += try run("nft", ["list", "tables"]).split(separator: "\n").map(String.init).filter {
             $0.contains("ursa")
@@ -157,6 +209,9 @@ public enum Products {
     public static var ursa: String { named("URSA_BINARY", "ursa") ?? "ursa" }
     /// Path of `ursa-keeper`; the environment may name a release build.
     public static var keeper: String? { named("URSA_KEEPER", "ursa-keeper") }
+
+    /// Path of `ursa-rootless`.
+    public static var rootless: String? { named("URSA_ROOTLESS_HOLDER", "ursa-rootless") }
 
     private static func named(_ variable: String, _ name: String) -> String? {
         if let value = getenv(variable).map({ String(cString: $0) }), !value.isEmpty { return value }
@@ -180,6 +235,8 @@ public enum Can {
     public static let qemu = Path.program("qemu-system-x86_64") != nil
     /// All that a NAT network takes.
     public static let networks = root && Path.program("nft") != nil && Path.program("dnsmasq") != nil
+    /// passt, the way out of an ordinary user's private host.
+    public static let passt = Path.program("passt") != nil
     /// A guest on a network.
     public static let guests = networks && qemu
 }

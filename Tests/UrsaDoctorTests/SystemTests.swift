@@ -18,7 +18,7 @@ struct SystemTests {
         let host = try FakeHost()
         try host.install("apt-get")
         let findings = host.examine(ProgramsCheck())
-        #expect(findings.count == 9)
+        #expect(findings.count == 10)
         #expect(findings[0].severity == .problem && findings[0].remedy == "apt-get install -y qemu-system-x86")
         #expect(findings.contains { $0.severity == .problem && $0.remedy == "apt-get install -y dnsmasq-base" })
         #expect(findings.contains { $0.severity == .warning && $0.remedy == "apt-get install -y mmdebstrap" })

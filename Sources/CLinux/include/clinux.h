@@ -124,4 +124,22 @@ int32_t clinux_epoll_wait(int32_t epoll, struct clinux_event *events, int32_t ca
 int32_t clinux_inotify(void);
 int32_t clinux_inotify_watch(int32_t fd, const char *path, uint32_t mask);
 
+// ---- an ordinary user's private host -------------------------------------------------------------------------------
+
+// Gives the calling process (which must have a single thread) a user namespace in which it is root, with a network and
+// a mount namespace of its own; what is mounted outside goes on to appear inside. user_namespaces(7).
+int32_t clinux_unshare_user_host(void);
+// Enters the user, network and mount namespaces that the descriptors name. Only for a process with a single thread.
+int32_t clinux_enter_user_host(int32_t user, int32_t network, int32_t mounts);
+int32_t clinux_mount_tmpfs(const char *target, const char *options);
+// Bind mount with everything that is mounted below.
+int32_t clinux_bind_mount_tree(const char *source, const char *target);
+// A nonblocking packet(7) socket that reads and writes whole Ethernet frames at a link; frames that it wrote itself do
+// not come back.
+int32_t clinux_packet_socket(const char *link);
+// A pair of connected sockets (SOCK_SEQPACKET), each packet a frame; the end of one shows at the other.
+int32_t clinux_frame_pair(int32_t fds[2]);
+// Switches a link's checksum and segmentation offload off, so that frames leave it whole (ethtool).
+int32_t clinux_disable_offloads(const char *link);
+
 #endif

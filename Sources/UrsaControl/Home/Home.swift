@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 public import UrsaBase
+import UrsaRootless
 
 /// Where Ursa's state lives: one folder with the store, the images and the machines.
 ///
@@ -18,14 +19,17 @@ public struct Home: Sendable, Hashable {
     public let folder: String
     /// Whether this is the folder that Ursa takes when URSA_HOME names none.
     public let isDefault: Bool
-    /// Whether the caller may make networks of the host (user id 0).
+    /// Whether the caller may make networks: as root of the host, or as an ordinary user inside the private host.
     public let isRoot: Bool
+    /// Whether the caller is inside the private host of an ordinary user.
+    public let isRootless: Bool
 
     /// Names a home; nothing is touched.
     public init(folder: String, isDefault: Bool = false) {
         self.folder = folder
         self.isDefault = isDefault
         isRoot = geteuid() == 0
+        isRootless = RootlessHost.isInside
     }
 
     /// Whether it is somebody else's home that is only looked at: its networks may be up although the caller can't see them.
@@ -44,7 +48,7 @@ public struct Home: Sendable, Hashable {
             }
             return Home(folder: wanted.count > 1 && wanted.hasSuffix("/") ? String(wanted.dropLast()) : wanted)
         }
-        if geteuid() == 0 { return Home(folder: "/var/lib/ursa", isDefault: true) }
+        if geteuid() == 0, !RootlessHost.isInside { return Home(folder: "/var/lib/ursa", isDefault: true) }
         if let data = variable("XDG_DATA_HOME"), data.hasPrefix("/") {
             return Home(folder: data + "/ursa", isDefault: true)
         }
@@ -74,6 +78,8 @@ public struct Home: Sendable, Hashable {
     public var imagesFolder: String { folder + "/images" }
     /// Journal of the networks.
     public var networkFolder: String { folder + "/net" }
+    /// An ordinary user's private host: what its holder needs, and in `run` what would be in /run.
+    public var rootlessFolder: String { folder + "/rootless" }
     /// The event log, JSON lines.
     public var eventsPath: String { folder + "/events.jsonl" }
     /// The database.

@@ -45,7 +45,10 @@ extension Ursa {
             if state.isLive { continue }
             // A keeper tells the end of its machine a moment before it leaves, and the taps with it.
             if state.keeperLives { _ = state.status?.keeper?.waitForEnd(until: .after(seconds: 5)) }
-            for port in record.spec.publish { try HostPorts.requireFree(port, machine: name) }
+            // An ordinary user's ports are opened by the holder of the private host, which tells.
+            if !home.isRootless {
+                for port in record.spec.publish { try HostPorts.requireFree(port, machine: name) }
+            }
             records.append(record)
         }
         guard !records.isEmpty else {
@@ -123,13 +126,15 @@ extension Ursa {
             let network = networks.first { $0.spec.name == card.network }?.spec
             if network?.model == .nat, let host {
                 let name = Ursa.tapName(record, position)
-                taps.append(SharedFD(try openTap(name, card.network, host, networksAreDone)))
-                cards.append(.tap(mac: card.mac, mtu: network.map { $0.mtu ?? 1500 }))
+                taps.append(SharedFD(try openPort(name, card.network, host, networksAreDone)))
+                let mtu = network.map { $0.mtu ?? 1500 }
+                cards.append(hasTaps ? .tap(mac: card.mac, mtu: mtu) : .frames(mac: card.mac, mtu: mtu))
             } else {
                 cards.append(.user(mac: card.mac))
             }
         }
-        let user = home.isRoot ? Program.User(uid: record.uid, gid: record.uid) : nil
+        // An ordinary user has one user id, inside and outside.
+        let user = home.isRoot && !home.isRootless ? Program.User(uid: record.uid, gid: record.uid) : nil
         let launch = try QEMUEngine.make(
             record.spec, identity: record.id, uuid: Ursa.uuid(record.id), qemu: qemu, machineType: record.machineType,
             accelerator: accelerator, images: record.engineFiles(folder: folder), nics: cards,
@@ -146,13 +151,18 @@ extension Ursa {
         }
     }
 
-    /// Opens a tap as soon as the bridge is there; gives up when the networks are done and it is not.
-    private func openTap(
+    /// Whether machines get taps. The tun node is closed to ordinary users on some systems; root always has it.
+    private var hasTaps: Bool { !home.isRootless || HostNetworks.hasTaps }
+
+    /// Opens a port as soon as the bridge is there; gives up when the networks are done and it is not.
+    private func openPort(
         _ name: String, _ network: String, _ host: HostNetworks, _ networksAreDone: () -> Bool
     ) throws(UrsaError) -> OwnedFD {
         while true {
             let isLastChance = networksAreDone()
-            do throws(UrsaError) { return try host.openTap(network: network, name: name) } catch {
+            do throws(UrsaError) {
+                return hasTaps ? try host.openTap(network: network, name: name) : try openFrames(name, network, host)
+            } catch {
                 guard error.code == .notFound, !isLastChance else { throw error }
             }
             pause(milliseconds: 1)

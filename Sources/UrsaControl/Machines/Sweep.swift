@@ -5,6 +5,7 @@ import UrsaImages
 import UrsaKeeper
 import UrsaModel
 import UrsaNet
+import UrsaRootless
 
 extension Ursa {
     /// The networks of the host, nil without root.
@@ -17,8 +18,10 @@ extension Ursa {
     func mark(_ store: Store) throws(UrsaError) -> HomeMark {
         let identity = try store.read { try $0.fact("home") }
         return HomeMark(
-            id: identity, isDefault: home.isDefault, folder: home.networkFolder, runFolder: "/run/ursa/\(identity)",
-            hostsFile: "/etc/hosts")
+            id: identity, isDefault: home.isDefault, folder: home.networkFolder,
+            runFolder: home.isRootless ? home.rootlessFolder + "/run" : "/run/ursa/\(identity)",
+            // The real one is root's; inside, names are asked of the networks' own servers.
+            hostsFile: home.isRootless ? home.rootlessFolder + "/hosts" : "/etc/hosts")
     }
 
     /// Brings the host in line with what runs: finishes what killed commands left, gives machines whose keeper died a
@@ -97,7 +100,9 @@ extension Ursa {
     func converge(_ store: Store, report: (any Step) -> Void) throws(UrsaError) {
         guard let host = try hostNetworks(store) else { return }
         try FileLock.holding(home.hostLockPath) { () throws(UrsaError) in
-            let steps = try host.converge(try wishes(store), report: report)
+            let wish = try wishes(store)
+            let steps = try host.converge(wish, report: report)
+            if home.isRootless { try settleRootless(wish, store) }
             for step in steps where step.line.contains("namespace") {
                 let kind = step.line.hasPrefix("-") ? "network-down" : "network-up"
                 home.note(kind, HostNetworks.network(of: step) ?? step.line)
@@ -131,16 +136,21 @@ extension Ursa {
 /// Our own programs, found beside the one that runs.
 enum Programs {
     /// The keeper: beside `ursa`, or in `../libexec/ursa`; URSA_KEEPER names another (for tests of a build).
-    static func keeper() throws(UrsaError) -> String {
-        if let asked = getenv("URSA_KEEPER").map({ String(cString: $0) }), !asked.isEmpty { return asked }
+    static func keeper() throws(UrsaError) -> String { try find("ursa-keeper", variable: "URSA_KEEPER") }
+
+    /// The holder of ordinary users' private hosts, found in the same way; URSA_ROOTLESS_HOLDER names another.
+    static func rootless() throws(UrsaError) -> String { try find("ursa-rootless", variable: "URSA_ROOTLESS_HOLDER") }
+
+    private static func find(_ name: String, variable: String) throws(UrsaError) -> String {
+        if let asked = getenv(variable).map({ String(cString: $0) }), !asked.isEmpty { return asked }
         let folder = Path.parent(own())
-        for candidate in [folder + "/ursa-keeper", Path.parent(folder) + "/libexec/ursa/ursa-keeper"]
+        for candidate in ["\(folder)/\(name)", "\(Path.parent(folder))/libexec/ursa/\(name)"]
         where access(candidate, X_OK) == 0 {
             return candidate
         }
         throw UrsaError(
-            .notFound, "the program ursa-keeper is missing", place: folder,
-            remedy: "run `make install` again, or name it with URSA_KEEPER")
+            .notFound, "the program \(name) is missing", place: folder,
+            remedy: "run `make install` again, or name it with \(variable)")
     }
 
     /// The running program's own path.

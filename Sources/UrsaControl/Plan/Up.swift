@@ -10,7 +10,11 @@ extension Ursa {
     public func plan(_ spec: Spec, project: String) throws(UrsaError) -> Plan {
         let store = try Store(home: home)
         let difference = try difference(spec, project: project, store)
-        tellFallback(spec)
+        if !home.isRoot, spec.networks.contains(where: { $0.model != .user }) {
+            notice(
+                "without root, `ursa up` makes the networks in a private host of your own; addresses are given out then"
+            )
+        }
         var lines = difference.images.map { PlanLine("+", "image \($0): built or fetched first") }
         let host = try hostNetworks(store)
         let (machines, claims) = try store.read { (try $0.machines(), try $0.liveClaims()) }
@@ -177,14 +181,14 @@ extension Ursa {
         return try views(spec.machines.map(\.name), store)
     }
 
-    /// Says what becomes of networks that need root when there is none.
+    /// Says what becomes of networks of the host when there is neither root nor a private host.
     private func tellFallback(_ spec: Spec) {
         guard !home.isRoot else { return }
-        for network in spec.networks where network.model == .nat {
+        for network in spec.networks where network.model != .user {
             notice(
                 """
-                network \(network.name): no root, so each machine has user networking: published ports work, machines do \
-                not see each other (`sudo ursa up` makes the real network)
+                network \(network.name): no root and no private host, so each machine has user networking: published ports \
+                work, machines do not see each other
                 """)
         }
     }

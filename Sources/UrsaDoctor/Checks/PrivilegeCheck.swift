@@ -14,8 +14,8 @@ struct PrivilegeCheck: Check {
         let firstPort = host.peek("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? "1024"
         return [
             note(
-                "without root: machines on networks of the model \"user\", ports from \(firstPort) up can be published; "
-                    + "bridges and NAT networks need root",
+                "without root: networks live in a private host of your own, ports from \(firstPort) up can be published; "
+                    + "bridging to the LAN and names on the host need root",
                 remedy: "sudo ursa doctor")
         ]
     }

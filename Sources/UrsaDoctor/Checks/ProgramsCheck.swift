@@ -17,6 +17,7 @@ struct ProgramsCheck: Check {
         Needed(program: "qemu-img", package: "qemu-utils", purpose: "disk images", lack: .problem),
         Needed(program: "dnsmasq", package: "dnsmasq-base", purpose: "addresses and names on networks", lack: .problem),
         Needed(program: "nft", package: "nftables", purpose: "NAT and published ports", lack: .problem),
+        Needed(program: "passt", package: "passt", purpose: "networks without root", lack: .note),
         Needed(program: "ip", package: "iproute2", purpose: "looking at networks by hand", lack: .warning),
         Needed(program: "mmdebstrap", package: "mmdebstrap", purpose: "building the image debian:12", lack: .warning),
         Needed(program: "genisoimage", package: "genisoimage", purpose: "first-boot configuration", lack: .warning),

@@ -23,8 +23,8 @@ struct TunDeviceCheck: Check {
         }
         guard access(host.path(device), R_OK | W_OK) == 0 else {
             return [
-                warning(
-                    "\(host.account.name) may not open \(device): no taps without root",
+                note(
+                    "\(host.account.name) may not open \(device): without root, frames go by sockets, slower than by taps",
                     remedy: host.command("chmod", "666", device))
             ]
         }

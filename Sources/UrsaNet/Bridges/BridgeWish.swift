@@ -1,4 +1,4 @@
-public import UrsaBase
+import UrsaBase
 
 /// A network of the model `bridged`: guests are on the LAN itself. A bridge in the host's own namespace has the LAN's
 /// interface as a port, and the host's addresses and routes move to the bridge for as long.

@@ -10,6 +10,8 @@ struct TableSeen: Sendable, Hashable {
     var chains: [String: Int]
     /// Sets and maps of single values with the number of their elements; those of ranges are not counted.
     var elements: [String: Int] = [:]
+    /// The digest of the elements that were put there, see `Ruleset.stamp`.
+    var stamp: String?
 }
 
 /// Loads and looks at nftables tables.
@@ -53,7 +55,9 @@ enum FirewallTable {
         }
         var elements: [String: Int] = [:]
         if counting { for set in try countable(name, socket) { elements[set] = try count(set, name, socket) } }
-        return TableSeen(comment: comment, chains: chains, elements: elements)
+        var seen = TableSeen(comment: comment, chains: chains, elements: elements)
+        if counting { seen.stamp = try stamp(name, socket) }
+        return seen
     }
 
     /// Named sets and maps of single values that only their owner fills.
@@ -75,15 +79,34 @@ enum FirewallTable {
         return names
     }
 
-    private static func count(_ set: String, _ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> Int {
+    /// The only element of the set `stamp`.
+    private static func stamp(_ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> String? {
+        for reply in try elements(NamedSet.stampName, table, socket) {
+            guard let list = reply.attributes(after: 4)[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)],
+                let element = netlinkAttributes(list)[Int(NFTA_LIST_ELEM.rawValue)],
+                let key = netlinkAttributes(element)[Int(NFTA_SET_ELEM_KEY.rawValue)],
+                let bytes = netlinkAttributes(key)[Int(NFTA_DATA_VALUE.rawValue)]
+            else { continue }
+            return IPv6Address(bytes: Array(bytes))?.description
+        }
+        return nil
+    }
+
+    private static func elements(
+        _ set: String, _ table: String, _ socket: NetlinkSocket
+    ) throws(UrsaError) -> [NetlinkReply] {
         var request = NetlinkMessage(
             Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETSETELEM.rawValue), action: "list elements of \(set)")
         request.put(fixed: header())
         request.attribute(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), text: table)
         request.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), text: set)
         request.tolerated = [ENOENT]
+        return try socket.request(request, dump: true) ?? []
+    }
+
+    private static func count(_ set: String, _ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> Int {
         var count = 0
-        for reply in try socket.request(request, dump: true) ?? [] {
+        for reply in try elements(set, table, socket) {
             guard var rest = reply.attributes(after: 4)[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)] else { continue }
             // A row of attributes, one per element.
             while rest.count >= 4 {

@@ -8,7 +8,7 @@ struct DnsmasqConfiguration: Sendable, Hashable {
         var resolvFile: String
         /// Whether the host has an IPv6 default route; without one it must not offer itself as a router.
         var hasIPv6Default: Bool
-        /// The unprivileged user to run as, or nil for root.
+        /// The unprivileged user to run as, or nil for root; empty to stay who it is, where there is nobody else.
         var user: String?
     }
 
@@ -47,6 +47,8 @@ struct DnsmasqConfiguration: Sendable, Hashable {
             "log-dhcp", "log-facility=\(folder)/log", "pid-file=\(folder)/pid",
             "user=\(surroundings.user ?? "root")",
         ]
+        // An empty name leaves user and group alone.
+        if surroundings.user == "" { lines.append("group=") }
         if let subnet6 = wish.subnet6, let gateway6 = wish.gateway6 {
             lines += [
                 "enable-ra", "quiet-ra", "dhcp-range=\(subnet6.address),static,slaac,64,12h",

@@ -22,6 +22,8 @@ enum Upstream {
 
     /// dnsmasq's own user where there is one and it can read the folder; else it stays root.
     static func user(reading folder: String) -> String? {
+        // In a user namespace of one user (user_namespaces(7)) groups can't be changed.
+        if File.peek("/proc/self/setgroups") == "deny" { return "" }
         var path = folder
         while path != "/", path != "." {
             if let status = File.status(path), status.st_mode & 0o001 == 0 { return nil }

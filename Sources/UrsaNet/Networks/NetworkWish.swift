@@ -141,11 +141,14 @@ public struct PublishedPort: Sendable, Hashable {
     public var guestAddress6: IPv6Address?
     /// Port in the machine, 1…65535.
     public var guestPort: UInt16
+    /// Who may use it; empty: everybody.
+    public var sources: [AddressPrefix]
 
     /// A published port; see the properties.
     public init(
         machine: String, uplink: String? = nil, hostAddress: IPAddress? = nil, hostPort: UInt16, isUDP: Bool = false,
-        guestAddress: IPv4Address, guestAddress6: IPv6Address? = nil, guestPort: UInt16
+        guestAddress: IPv4Address, guestAddress6: IPv6Address? = nil, guestPort: UInt16,
+        sources: [AddressPrefix] = []
     ) {
         self.machine = machine
         self.uplink = uplink
@@ -155,5 +158,6 @@ public struct PublishedPort: Sendable, Hashable {
         self.guestAddress = guestAddress
         self.guestAddress6 = guestAddress6
         self.guestPort = guestPort
+        self.sources = sources
     }
 }

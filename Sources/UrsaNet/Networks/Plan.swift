@@ -108,8 +108,10 @@ struct NetworkPlan {
         let ruleset = Ruleset(home, wish)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
-        let isWhole = table.chains == ruleset.chains && table.elements == ruleset.elements
-        return isWhole ? nil : load(ruleset, reason: "somebody changed it")
+        guard let noted = seen.tableText, let change = ruleset.change(from: noted, table) else {
+            return load(ruleset, reason: "somebody changed it")
+        }
+        return change.isEmpty ? nil : ChangeElements(home: home, ruleset: ruleset, change: change, previous: noted)
     }
 
     private func load(_ ruleset: Ruleset, reason: String?) -> LoadTable {

@@ -26,7 +26,7 @@ extension NetworkWish {
             guard (8...29).contains(wish.subnet.prefix) else { continue }
             errors += wish.memberProblems(place)
             for port in wish.ports {
-                let address = port.hostAddress.map { "\($0)" } ?? "*"
+                let address = port.hostAddress.map { "\($0)" } ?? port.uplink ?? "*"
                 let key = "\(address) \(port.hostPort)/\(port.isUDP ? "udp" : "tcp")"
                 if port.hostPort == 0 || port.guestPort == 0 { bad("port 0 can't be published") }
                 if let owner = ports.updateValue(port.machine, forKey: key) {

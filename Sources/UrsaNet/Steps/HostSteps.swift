@@ -35,6 +35,31 @@ struct LoadTable: NetStep {
     }
 }
 
+/// Changes elements of the host's table: ports, addresses and links that come and go.
+struct ChangeElements: NetStep {
+    let home: HomeMark
+    let ruleset: Ruleset
+    let change: ElementChange
+    /// The text of the whole table before.
+    let previous: String
+    let phase = Phase.make
+    let network: String? = nil
+
+    var line: String {
+        "~ table inet \(ruleset.table): \(change.count == 1 ? "1 element" : "\(change.count) elements")"
+    }
+
+    func apply() throws(UrsaError) {
+        try FirewallTable.load(change.text)
+        try RunFile.replace(home.tableFile, text: ruleset.text)
+    }
+
+    func undo() throws(UrsaError) {
+        try FirewallTable.load(previous)
+        try RunFile.replace(home.tableFile, text: previous)
+    }
+}
+
 /// Removes the host's table, beside the networks: once the kernel takes namespaces apart, everything else waits for it.
 struct RemoveTable: NetStep {
     let home: HomeMark

@@ -170,6 +170,12 @@ extension QEMUCommand {
                             "type": "tap", "id": id, "fd": .string("\(fd)"), "vhost": .bool(vhost != nil),
                             "vhostfd": vhost.map { .string("\($0)") },
                         ]))
+                case .frames(let fd):
+                    add(
+                        "-netdev",
+                        .record([
+                            "type": "dgram", "id": id, "local": ["type": "fd", "str": .string("\(fd)")],
+                        ]))
                 case .user(let ports):
                     let rules = try forwards(ports)
                     add(

@@ -66,6 +66,8 @@ public struct QEMUMachine: Sendable, Hashable {
         public enum Backend: Sendable, Hashable {
             /// A tap interface, with vhost's descriptor where the kernel moves the packets.
             case tap(fd: Int32, vhost: Int32?)
+            /// A connected packet socket, each packet a frame (`-netdev dgram`): slower than a tap, needs no rights.
+            case frames(fd: Int32)
             /// QEMU's own user-space NAT with these ports of the host leading in.
             case user([PublishSpec])
         }

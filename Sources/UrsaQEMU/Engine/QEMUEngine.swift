@@ -51,6 +51,8 @@ public enum QEMUEngine {
     public enum NIC: Sendable, Hashable {
         /// Plugged into a tap that the caller holds.
         case tap(mac: MACAddress, mtu: Int?)
+        /// Plugged into a socket that the caller holds, each packet of which is a frame.
+        case frames(mac: MACAddress, mtu: Int?)
         /// Plugged into QEMU's user-space NAT; the first of them gets the machine's published ports.
         case user(mac: MACAddress)
     }
@@ -67,7 +69,7 @@ public enum QEMUEngine {
 
     /// The launch of a machine.
     ///
-    /// The launch's `inherited` numbers are those of the tap cards, in order: the caller hands its taps to
+    /// The launch's `inherited` numbers are those of the tap and frame cards, in order: the caller hands its taps to
     /// `Keeper.start` by them.
     /// - Parameters:
     ///   - spec: the machine.
@@ -132,6 +134,10 @@ public enum QEMUEngine {
                 inherited.append(fd)
                 let vhost = usesVhost ? file("/dev/vhost-net", writable: true) : nil
                 machine.nics.append(.init(backend: .tap(fd: fd, vhost: vhost), mac: mac, mtu: mtu))
+            case .frames(let mac, let mtu):
+                let fd = number()
+                inherited.append(fd)
+                machine.nics.append(.init(backend: .frames(fd: fd), mac: mac, mtu: mtu))
             case .user(let mac):
                 machine.nics.append(.init(backend: .user(ports), mac: mac))
                 ports = []

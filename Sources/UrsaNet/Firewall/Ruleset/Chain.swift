@@ -15,9 +15,11 @@ struct Chain: Sendable, Hashable {
 }
 
 extension Chain {
-    /// The chains that a rule, or an element of a verdict map, jumps or goes to.
+    /// The chains that a rule, or an element of a map, jumps or goes to.
     static func targets(of rule: String) -> [String] {
         let words = rule.split { $0 == " " || $0 == "," }
-        return zip(words, words.dropFirst()).filter { $0.0 == "jump" || $0.0 == "goto" }.map { String($0.1) }
+        return words.indices.dropLast().compactMap { index in
+            words[index] == "jump" || words[index] == "goto" ? String(words[index + 1]) : nil
+        }
     }
 }

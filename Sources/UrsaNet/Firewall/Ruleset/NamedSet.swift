@@ -30,4 +30,7 @@ struct NamedSet: Sendable, Hashable {
         let list = elements.isEmpty ? "" : "; elements = { \(elements.joined(separator: ", ")) }"
         return "\(declaration)\(list); }"
     }
+
+    /// The set whose only element is a digest of the elements of all others.
+    static let stampName = "stamp"
 }

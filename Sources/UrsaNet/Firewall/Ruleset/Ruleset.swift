@@ -3,28 +3,36 @@ import UrsaBase
 /// The host's nftables table for a wish, as text for `nft -f`.
 ///
 /// One table of family inet; every base chain's policy is accept, and only packets that come from or go to a link of
-/// this home are ever dropped, so nobody else's traffic is touched.
+/// this home (or what the zones of its spec name) are ever dropped, so nobody else's traffic is touched.
 struct Ruleset: Sendable, Hashable {
     /// The table's name.
     let table: String
+    /// Sets and maps with their elements.
+    let sets: [NamedSet]
     /// The text, which replaces the table in one transaction (connection tracking goes on over it).
     let text: String
-    /// What the table's comment says: the owner and a digest of the text, by which a look at the kernel tells whether
-    /// this is the table there.
+    /// What the table's comment says: the owner and a digest of everything but the elements of sets. As long as it is
+    /// the same, elements are all that a change has to touch.
     let comment: String
-    /// Per chain how many rules and jumps it is used by (`NFTA_CHAIN_USE`); a flushed chain has fewer.
+    /// A digest of the elements, which stands in the table as the only element of the set `stamp`.
+    let stamp: String
+    /// Per chain how many rules it has and how many rules and elements lead to it (`NFTA_CHAIN_USE`): a flushed chain
+    /// has fewer.
     let chains: [String: Int]
+    private let ruleUses: [String: Int]
     /// Sets and maps whose elements can be counted, with the number of their elements.
     let elements: [String: Int]
 
     /// Everything that the table is made of. A later part's rules come after an earlier one's in a chain that both use.
     static func parts(_ home: HomeMark, _ wish: HostWish) -> [RulesetPart] {
-        [
-            .links(home, wish),
+        let layout = FirewallLayout(home, wish)
+        return [
+            .links(layout),
             .uplinks(home, wish),
-            .publishedPorts(home, wish),
-            .strangers(home, wish),
-            .masquerade(home, wish),
+            .publishedPorts(layout),
+            .zones(layout),
+            .strangers,
+            .masquerade,
         ]
     }
 
@@ -39,15 +47,20 @@ struct Ruleset: Sendable, Hashable {
     }
 
     private init(_ home: HomeMark, _ parts: [RulesetPart]) {
-        let sets = parts.flatMap(\.sets)
         let joined = Self.join(parts.flatMap(\.chains))
+        var sets = parts.flatMap(\.sets)
+        // Set and map names are part of the skeleton; so is which of them a rule fills by itself.
+        let skeleton = sets.map(\.declaration) + joined.map(\.text)
+        stamp = Self.stamp(sets)
+        sets.append(NamedSet(name: NamedSet.stampName, key: "ipv6_addr", elements: [stamp]))
         let body = sets.map(\.text) + joined.map(\.text)
-        let digest = hexadecimal(SHA256.digest(body.joined(separator: "\n")).prefix(8))
         table = home.tableName
-        comment = "ursa:\(home.id):\(digest)"
-        chains = Self.uses(joined, sets)
+        comment = "ursa:\(home.id):" + hexadecimal(SHA256.digest(skeleton.joined(separator: "\n")).prefix(8))
+        ruleUses = Self.uses(joined)
+        chains = ruleUses.merging(Self.uses(sets), uniquingKeysWith: +)
         elements = Dictionary(
             sets.filter(\.isCountable).map { ($0.name, $0.elements.count) }, uniquingKeysWith: { $0 + $1 })
+        self.sets = sets
         // "add, delete, add" works whether the table was there or not; nft 1.0.6 has no `destroy`.
         text = """
             table inet \(table)
@@ -65,7 +78,13 @@ struct Ruleset: Sendable, Hashable {
         "table inet \(home.tableName)\ndelete table inet \(home.tableName)\n"
     }
 
-    /// Chains of one name become one. nft 1.0.6 wants a chain before the rule that jumps to it.
+    /// A digest of elements, in the form of an address so that a set of nftables can hold it.
+    private static func stamp(_ sets: [NamedSet]) -> String {
+        let all = sets.map { "\($0.name): \($0.elements.joined(separator: ", "))" }.joined(separator: "\n")
+        return IPv6Address(bytes: Array(SHA256.digest(all).prefix(16)))?.description ?? "::"
+    }
+
+    /// Chains of one name become one; those that are jumped to come first.
     private static func join(_ chains: [Chain]) -> [Chain] {
         var order: [String] = []
         var joined: [String: Chain] = [:]
@@ -81,20 +100,41 @@ struct Ruleset: Sendable, Hashable {
         return all.filter { $0.base == nil } + all.filter { $0.base != nil }
     }
 
-    private static func uses(_ chains: [Chain], _ sets: [NamedSet]) -> [String: Int] {
+    private static func uses(_ chains: [Chain]) -> [String: Int] {
         var uses: [String: Int] = [:]
         for chain in chains {
             uses[chain.name, default: 0] += chain.rules.count
             for rule in chain.rules { for target in Chain.targets(of: rule) { uses[target, default: 0] += 1 } }
         }
-        for element in sets.filter({ $0.value == "verdict" }).flatMap(\.elements) {
-            for target in Chain.targets(of: element) { uses[target, default: 0] += 1 }
+        return uses
+    }
+
+    /// Uses of chains by elements of maps.
+    private static func uses(_ sets: [NamedSet]) -> [String: Int] {
+        var uses: [String: Int] = [:]
+        for set in sets where set.value == "verdict" {
+            for element in set.elements { for target in Chain.targets(of: element) { uses[target, default: 0] += 1 } }
         }
         return uses
     }
 
+    /// What takes a table with these sets, else as this one, to this one: elements to delete and to add, in one
+    /// transaction. Nil when the table in the kernel is not the one that was noted.
+    /// - Parameters:
+    ///   - noted: the text that was loaded last.
+    ///   - seen: the table in the kernel.
+    func change(from noted: String, _ seen: TableSeen) -> ElementChange? {
+        guard seen.comment == comment, let old = NamedSet.read(noted), let stamp = seen.stamp,
+            old.first(where: { $0.name == NamedSet.stampName })?.elements == [stamp],
+            old.map(\.declaration) == sets.map(\.declaration),
+            seen.chains == ruleUses.merging(Self.uses(old), uniquingKeysWith: +)
+        else { return nil }
+        for set in old where set.isCountable && seen.elements[set.name] != set.elements.count { return nil }
+        return ElementChange(table: table, from: old, to: sets)
+    }
+
     /// The sum of use counts that every table of ours has.
     static func smallestUse(_ home: HomeMark) -> Int {
-        uses(join(parts(home, HostWish()).flatMap(\.chains)), []).values.reduce(0, +)
+        uses(join(parts(home, HostWish()).flatMap(\.chains))).values.reduce(0, +)
     }
 }
