@@ -9,11 +9,7 @@ public struct Doctor: Sendable {
         TunDeviceCheck(),
         VhostCheck(),
         ProgramsCheck(),
-        ForwardingCheck(),
-        FirewallCheck(),
-        BridgeFilterCheck(),
-        ServicePortsCheck(),
-        ResolverCheck(),
+    ] + networkChecks + [
         DiskSpaceCheck(),
         MemoryCheck(),
         MemoryMergingCheck(),
@@ -22,6 +18,20 @@ public struct Doctor: Sendable {
         ClockCheck(),
         UserNamespacesCheck(),
         SecurityModuleCheck(),
+    ]
+
+    /// The questions about networks among them, which `ursa net doctor` asks alone.
+    public static let networkChecks: [any Check] = [
+        ForwardingCheck(),
+        FirewallCheck(),
+        BridgeFilterCheck(),
+        BridgePortsCheck(),
+        WirelessCheck(),
+        AdvertisedRouteCheck(),
+        ReversePathCheck(),
+        FrameSizeCheck(),
+        ServicePortsCheck(),
+        ResolverCheck(),
     ]
 
     private let host: HostFacts
@@ -42,6 +52,9 @@ public struct Doctor: Sendable {
     /// Asks every question. Takes well under a second, changes nothing, and needs no rights; without root some answers
     /// are less exact.
     public func examine() -> [Finding] { Doctor.checks.flatMap { $0.examine(host) } }
+
+    /// Asks the questions about networks only.
+    public func examineNetworks() -> [Finding] { Doctor.networkChecks.flatMap { $0.examine(host) } }
 
     /// 1 when there is any problem, else 0.
     public static func exitStatus(_ findings: [Finding]) -> Int32 {

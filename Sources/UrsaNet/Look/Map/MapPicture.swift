@@ -293,7 +293,7 @@ struct MapPicture {
         if network.model != "isolated", network.model != "user" {
             pen.wire([(stem, hostBottom), (stem, bar)], "w\(number)" + (network.isUp ? "" : " off"))
             pen.dot(stem, hostBottom, 4, "b\(number)")
-            let words = [network.stem, network.way].compactMap { $0 }
+            let words = [network.way, network.stem].compactMap { $0 }
             pen.text(words.joined(separator: " · "), stem + 12, hostBottom + 28, room: plate.width - 20, style: "d")
         } else {
             pen.text(network.way, stem + 12, hostBottom + 28, room: plate.width - 20, style: "d")

@@ -3,14 +3,17 @@ import ArgumentParser
 /// `ursa net`
 struct NetworkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "net", abstract: "Look at networks.",
+        commandName: "net", abstract: "Look at networks, ask about packets, test what is promised.",
         discussion: """
             Networks come up with their first machine and go with the last.
 
-            Example:
+            Examples:
               ursa net ls
+              ursa net map --svg map.svg
+              ursa net trace web db:5432
             """,
         subcommands: [
-            ListNetworks.self, InspectNetwork.self, MapNetworks.self, CaptureFrames.self, ImpairNetwork.self,
+            ListNetworks.self, InspectNetwork.self, MapNetworks.self, TracePacket.self, CaptureFrames.self,
+            ImpairNetwork.self, TestNetworks.self, DiagnoseNetworks.self,
         ], aliases: ["network"])
 }
