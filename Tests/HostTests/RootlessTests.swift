@@ -8,9 +8,14 @@ import UrsaBase
     .enabled(if: Can.guests && Can.passt, "needs root to make the private host, QEMU, dnsmasq, nft and passt"),
     .timeLimit(.minutes(20)))
 struct RootlessTests {
-    @Test func `machines of an ordinary user see each other, the outside, and are seen at their ports`() throws {
+    /// With the tun node open machines have taps, else their frames go by sockets.
+    @Test(arguments: [false, true])
+    func `machines of an ordinary user see each other, the outside, and are seen at their ports`(
+        tunIsOpen: Bool
+    ) throws {
         let me = try Person()
         try me.host.addOutside()
+        if tunIsOpen { try me.openTun() }
         try me.write(
             """
             networks: { lab: { nat: {} } }
@@ -35,6 +40,9 @@ struct RootlessTests {
             "console", "web", "--send", "wget -qO- http://\(PrivateHost.outside)/\\n", "--until", "outside-says-hello",
             "--timeout", "30")
         #expect(outside.end.isSuccess, "\(outside.text) \(outside.errors)")
+
+        let engine = try #require(me.processes(waiting: false).first { $0.contains("-netdev") })
+        #expect(engine.contains("\"type\":\"tap\"") == tunIsOpen && engine.contains("dgram") != tunIsOpen)
 
         // On the real host there is no link, namespace, table or name, and all that runs is the user's.
         let present = try me.host.present()
@@ -120,9 +128,16 @@ private struct Person {
         try host.run("chown", ["-R", "12345:12345", home])
     }
 
-    /// Processes of the user that still live after a moment, also those in the private host.
-    func processes() -> [String] {
-        let deadline = Deadline.after(seconds: 5)
+    /// Opens the tun node to everybody, as most distributions do.
+    func openTun() throws {
+        let node = host.folder + "/tun"
+        try host.run("mknod", ["-m", "666", node, "c", "10", "200"])
+        try host.run("mount", ["--bind", node, "/dev/net/tun"])
+    }
+
+    /// Processes of the user that still live (after a moment), also those in the private host.
+    func processes(waiting: Bool = true) -> [String] {
+        let deadline = Deadline.after(seconds: waiting ? 5 : 0)
         while true {
             let found = File.list("/proc").compactMap { Int32($0) }.filter { pid in
                 File.peek("/proc/\(pid)/status")?.contains("Uid:\t12345") == true

@@ -78,6 +78,13 @@ public enum File {
         return stat(path, &result) == 0 ? result : nil
     }
 
+    /// The path without links and dots, or nil when there is nothing.
+    public static func realPath(_ path: String) -> String? {
+        guard let found = realpath(path, nil) else { return nil }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
     /// Whether a path is a folder.
     public static func isDirectory(_ path: String) -> Bool {
         status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false

@@ -104,6 +104,15 @@ public final class ImageFile: Sendable {
     /// The size in bytes, as it was when the file was opened, and as changed through this object since.
     public var size: UInt64 { knownSize.load(ordering: .acquiring) }
 
+    /// Device and inode: the same for all names of a file.
+    var identity: (device: UInt64, inode: UInt64) {
+        var info = stat()
+        guard let owned, fstat(owned.raw, &info) == 0 else {
+            return (.max, UInt64(UInt(bitPattern: ObjectIdentifier(self).hashValue)))
+        }
+        return (UInt64(info.st_dev), UInt64(info.st_ino))
+    }
+
     /// Bytes of storage that the file takes (`st_blocks`).
     public var allocatedSize: UInt64 {
         guard let owned else { return size }
@@ -222,7 +231,9 @@ public final class ImageFile: Sendable {
         let present = isBlockDevice ? end : min(end, size)
         if offset < present { try zeroPresent(offset, present - offset, unmap) }
         if end > size {
-            try retrying("make \(name) larger") { ftruncate(descriptor, off_t(end)) }
+            // Not by ftruncate: another thread may have written further meanwhile, which that would cut off.
+            let last = [UInt8](repeating: 0, count: 1)
+            try writeAll(last, at: end - 1)
             grown(to: end)
         }
     }
@@ -346,6 +357,14 @@ public final class ImageFile: Sendable {
             try writeRaw(UnsafeRawBufferPointer(start: zeros.base, count: piece), at: offset + done)
             done += UInt64(piece)
         }
+    }
+
+    private func writeAll(_ bytes: [UInt8], at offset: UInt64) throws(UrsaError) {
+        let error: UrsaError? = bytes.withUnsafeBytes { buffer in
+            do throws(UrsaError) { try writeRaw(buffer, at: offset) } catch { return error }
+            return nil
+        }
+        if let error { throw error }
     }
 
     private func writeRaw(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {

@@ -4,19 +4,6 @@ import UrsaBase
 
 @testable import UrsaDisk
 
-/// A folder of the test's own, removed with the value.
-final class ScratchFolder {
-    let path: String
-    init() throws {
-        var template = Array("/tmp/ursa-formats-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw UrsaError.system(.current, "make a temporary folder") }
-        path = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-    deinit { try? File.removeTree(path) }
-
-    func callAsFunction(_ name: String) -> String { path + "/" + name }
-}
-
 enum QemuImg {
     static let isThere = Path.program("qemu-img") != nil
 
