@@ -85,21 +85,22 @@ extension Matrix {
     }
 
     private var unreachableRules: [Finding] {
-        var findings: [Finding] = []
-        for (index, rule) in firewall.rules.enumerated() where rule.idleReason == nil {
-            var behind: Set<Int> = []
-            var isReached = false
-            for cell in cells where cell.rules.contains(index) {
-                let earlier = cell.rules.prefix { $0 < index }
-                guard let cover = earlier.first(where: { firewall.rules[$0].covers(rule) }) else {
-                    isReached = true
-                    break
+        var reached: Set<Int> = []
+        var behind: [Int: Set<Int>] = [:]
+        for cell in cells {
+            for (position, index) in cell.rules.enumerated() where !reached.contains(index) {
+                let rule = firewall.rules[index]
+                if let cover = cell.rules[..<position].first(where: { firewall.rules[$0].covers(rule) }) {
+                    behind[index, default: []].insert(cover)
+                } else {
+                    reached.insert(index)
                 }
-                behind.insert(cover)
             }
-            if !isReached, !behind.isEmpty { findings.append(.unreachableRule(index, behind: behind.sorted())) }
         }
-        return findings
+        return behind.keys.sorted().compactMap { index in
+            guard !reached.contains(index), firewall.rules[index].idleReason == nil else { return nil }
+            return .unreachableRule(index, behind: (behind[index] ?? []).sorted())
+        }
     }
 
     private var unreachablePolicies: [Finding] {

@@ -42,11 +42,15 @@ public struct Matrix: Sendable, Hashable {
         self.topology = topology
         zoneMap = ZoneMap(firewall, topology)
         var cells: [Cell] = []
+        cells.reserveCapacity(zoneMap.zones.count * zoneMap.zones.count)
         for from in zoneMap.zones {
+            // What is said of other zones than this one is looked at once per row, not once per pair.
+            let ruleRow = firewall.rules.indices.filter { [Zone.any, from].contains(firewall.rules[$0].from) }
+            let policyRow = firewall.policies.indices.filter { [Zone.any, from].contains(firewall.policies[$0].from) }
             for to in zoneMap.zones where from != Zone.host || to != Zone.host {
-                let rules = firewall.rules.indices.filter { firewall.rules[$0].isAbout(from, to) }
+                let rules = ruleRow.filter { firewall.rules[$0].isAbout(from, to) }
                 var otherwise: Default = from == to ? .intraZone : .uncovered
-                if let index = firewall.policies.firstIndex(where: { $0.isAbout(from, to) }) {
+                if let index = policyRow.first(where: { firewall.policies[$0].isAbout(from, to) }) {
                     otherwise = .policy(index)
                 }
                 cells.append(Cell(from: from, to: to, rules: rules, otherwise: otherwise))

@@ -32,6 +32,7 @@ struct RoundTripTests {
             networks:
               default:
                 nat: {}
+                placement: namespace
                 ipv6: true
                 start: on-demand
             machines:
@@ -107,69 +108,5 @@ struct RoundTripTests {
             #expect(scalar.meaning == .text, "\(yaml)")
             #expect(inner.first?.key.text == text)
         }
-    }
-}
-
-/// Specs of all shapes that hold all rules.
-enum RandomSpec {
-    static func make(_ random: inout Random) -> Spec {
-        var spec = Spec()
-        for index in 0..<random.next(below: 4) {
-            var network = NetworkSpec(name: ["lab", "dmz-2", "yes", "default"][index])
-            network.model = random.chance(30) ? .user : .nat
-            if random.chance(60) {
-                network.subnet = IPv4Network(
-                    IPv4Address(10 << 24 + UInt32(index) << 16), prefix: 16 + random.next(below: 13))
-            }
-            network.ipv6 = random.chance(70)
-            if network.ipv6, random.chance(40) {
-                network.subnet6 = IPv6Network(IPv6Address(high: 0xfd00 << 48 + UInt64(index), low: 0), prefix: 64)
-            }
-            network.start = random.chance(50) ? .always : .onDemand
-            network.mtu = 1280 + random.next(below: 60_000)
-            spec.networks.append(network)
-        }
-        for index in 0..<random.next(below: 6) { spec.machines.append(machine(index, spec.networks, &random)) }
-        spec.addImpliedNetwork()
-        return spec
-    }
-
-    private static func machine(_ index: Int, _ networks: [NetworkSpec], _ random: inout Random) -> MachineSpec {
-        var machine = MachineSpec(
-            name: "m\(index)-x", image: ["tiny", "debian:12", "/a/ b: c.qcow2", "./x", "12"][random.next(below: 5)])
-        machine.cpus = 1 + random.next(below: 256)
-        machine.memory = .mebibytes(64 + UInt64(random.next(below: 100_000)))
-        if random.chance(50) { machine.disk = .mebibytes(1 + UInt64(random.next(below: 1 << 24))) }
-        for (card, network) in networks.enumerated() where random.chance(50) {
-            var nic = NICSpec(network: network.name)
-            if let subnet = network.subnet, random.chance(50) { nic.address = subnet[UInt32(2 + index)] }
-            if random.chance(50) { nic.mac = MACAddress(0x5254_0000_0000 + UInt64(index * 16 + card)) }
-            machine.networks.append(nic)
-        }
-        if random.chance(20) { machine.networks.append(NICSpec(network: "default")) }
-        if !machine.networks.isEmpty {
-            for port in 0..<random.next(below: 4) {
-                let address = [nil, IPAddress("127.0.0.1"), IPAddress("fd00::1")][random.next(below: 3)]
-                let transport: PublishSpec.Transport = random.chance(30) ? .udp : .tcp
-                machine.publish.append(
-                    PublishSpec(
-                        hostAddress: address, hostPort: UInt16(1000 + index * 10 + port), guestPort: 80,
-                        transport: transport))
-            }
-        }
-        machine.restart = [.never, .always, .onFailure(limit: nil), .onFailure(limit: 3)][random.next(below: 4)]
-        machine.engine = random.chance(50) ? .qemu : .auto
-        machine.accelerator = AcceleratorChoice.allCases[random.next(below: 3)]
-        machine.stopTimeout = 1 + random.next(below: 3600)
-        if random.chance(50) { machine.readyPort = UInt16(1 + random.next(below: 65535)) }
-        if random.chance(50) {
-            machine.kernelArguments = ["quiet", "a=b: c # d", "'\"\\", "- x", "1", "no"][random.next(below: 6)]
-        }
-        if random.chance(50) {
-            machine.sshKeys = [
-                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICjnvAYmWiq5C49N4M/FN0RQkVaToD5JSj4IHGTKG50j a: b # c"
-            ]
-        }
-        return machine
     }
 }

@@ -20,16 +20,27 @@ struct SchemaTests {
         check(network, NetworkFields.all.map(\.key))
         check(definitions["machine"], MachineFields.all.map(\.key))
         check(definitions["card"], CardFields.all.map(\.key))
+        check(definitions["uplink"], UplinkFields.all.map(\.key))
+        check(definitions["zone"]?["anyOf"]?.array?.last, ZoneFields.all.map(\.key))
+        check(definitions["policy"], PolicyFields.all.map(\.key))
+        check(definitions["rule"], RuleFields.all.map(\.key))
+        check(definitions["forward"], ForwardFields.all.map(\.key))
     }
 
     @Test("the reference in docs/spec.md tells every key, and no other")
     func reference() throws {
         let text = try File.readText(Path.parent(fixtures) + "/../../docs/spec.md")
+        for field in SpecFields.all { #expect(text.contains("\n## \(field.key)\n")) }
         let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
         let told = rows.compactMap { $0.split(separator: "`").dropFirst().first.map(String.init) }
-        let keys =
-            NetworkFields.all.map(\.key) + MachineFields.all.map(\.key) + CardFields.all.map(\.key)
-            + EntryFields.all.map(\.key)
+        let network =
+            NetworkFields.all.map(\.key) + NetworkSpec.Model.allCases.flatMap { ModelFields.options($0).map(\.key) }
+        let firewall =
+            ZoneFields.all.map(\.key) + PolicyFields.all.map(\.key) + RuleFields.all.map(\.key)
+            + ForwardFields.all.map(\.key)
+        let uplink = UplinkFields.all.map(\.key) + CheckFields.all.map(\.key)
+        let machine = MachineFields.all.map(\.key) + CardFields.all.map(\.key)
+        let keys = network + firewall + uplink + machine + EntryFields.all.map(\.key)
         #expect(Set(told) == Set(keys))
     }
 
@@ -60,10 +71,24 @@ struct SchemaTests {
         "machine-publish-number", "machine-no-image", "machine-image-number", "machine-image-empty", "machine-text",
         "machine-ssh-text", "machine-ssh-dss", "machine-kernel-arguments-empty", "name-upper", "name-localhost",
         "name-long",
-        "name-network-long", "network-two-models", "network-no-model", "network-word", "network-later-bridged",
+        "name-network-long", "network-two-models", "network-no-model", "network-word", "network-later-switch",
         "network-nat-options", "network-subnet-large", "network-subnet-small", "network-subnet-no-prefix",
         "network-subnet6-48", "network-ipv6-quoted", "network-start-word", "network-mtu-small", "network-mtu-text",
-        "file-empty-map", "file-unknown-key", "file-machines-list", "address-prefix",
+        "model-bridged-fallback-nat", "model-proxy-in-nat", "model-proxy-without-routed", "model-isolated-option",
+        "model-uplinks-text", "model-placement-word", "interface-long", "interface-slash", "interface-quote",
+        "interface-list", "uplink-text", "uplink-list", "uplink-no-interface", "uplink-unknown-key",
+        "uplink-gateway-text",
+        "uplink-gateway-prefix", "uplink-weight-large", "uplink-weight-negative", "uplink-fallback-yes",
+        "uplink-check-text", "uplink-check-target", "uplink-check-threshold", "uplink-check-unknown",
+        "uplink-name-upper",
+        "zone-named-host", "zone-named-any", "zone-text", "zone-list-of-maps", "zone-unknown-key", "policy-map",
+        "policy-text", "policy-no-action", "policy-action-allow", "policy-log-true", "rule-port-zero",
+        "rule-port-large",
+        "rule-port-colon", "rule-port-name", "rule-proto", "rule-source-name", "rule-limit-form", "rule-limit-unit",
+        "forward-no-port", "forward-no-machine", "forward-machine-port", "forward-port-list", "forward-proto-icmp",
+        "admin-name", "admin-text", "card-address6-text", "card-rate-text", "card-rate-bytes", "card-rate-small",
+        "card-rate-empty", "card-rate-word", "card-isolated-word", "card-mtu-small", "file-empty-map",
+        "file-unknown-key", "file-machines-list", "address-prefix",
     ]
 
     @Test("faults of form are faults by the schema too", arguments: malformed)
@@ -150,6 +175,7 @@ struct SmallValidator {
         case "type": return expect((rule.array ?? [rule]).contains { isKind(value, $0.string ?? "") })
         case "enum": return expect(schemas.contains(value))
         case "anyOf": return expect(schemas.contains { faults(value, $0, at: place).isEmpty })
+        case "allOf": return expect(schemas.allSatisfy { faults(value, $0, at: place).isEmpty })
         case "oneOf": return expect(schemas.filter { faults(value, $0, at: place).isEmpty }.count == 1)
         case "not": return expect(!faults(value, rule, at: place).isEmpty)
         case "pattern":

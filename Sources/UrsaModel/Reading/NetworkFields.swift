@@ -9,45 +9,25 @@ struct NetworkDraft: Sendable {
 /// The keys of a network.
 enum NetworkFields {
     /// All keys, in the order in which they are written.
-    static let all: [Field<NetworkDraft>] = models.map(model) + options
-
-    /// The models that can be read.
-    static let models: [NetworkSpec.Model] = [.nat, .user]
+    static let all: [Field<NetworkDraft>] = NetworkSpec.Model.allCases.map(ModelFields.field) + options
 
     /// Models of the design that later versions bring.
-    static let laterModels = ["isolated", "routed", "bridged", "lan", "switch"]
+    static let laterModels = ["switch"]
 
-    private static func model(_ model: NetworkSpec.Model) -> Field<NetworkDraft> {
-        let about =
-            switch model {
-            case .nat: "A private subnet whose machines reach the outside by the host's addresses."
-            default: "No network of the host: each machine has a user-space NAT of its own; needs no root."
-            }
-        return Field(
-            key: model.rawValue, about: about,
-            schema: ["type": ["object", "null"], "maxProperties": 0],
+    static let options: [Field<NetworkDraft>] = [
+        Field(
+            key: "placement",
+            about: "Where the network's bridge is: in a `namespace` of its own, or among the `host`'s own links.",
+            schema: MachineFields.choiceSchema(NetworkSpec.Placement.namespace), otherWords: ["location", "where"],
             read: { tree, context, draft in
-                draft.models.append(model)
-                draft.network.model = model
-                switch tree {
-                case _ where tree.isNull: return
-                case .map(let pairs, _):
-                    guard let pair = pairs.first, !context.isLenient else { return }
-                    context.fault(
-                        pair.key.place, "`\(model.rawValue)` has no options, so no key \(shown(pair.key.text))",
-                        remedy: "write `\(model.rawValue): {}`, and options such as `subnet` beside it")
-                default:
-                    context.fault(
-                        tree.place, "`\(model.rawValue)` wants a map, not \(tree.kind)",
-                        remedy: "write `\(model.rawValue): {}`")
+                if let placement: NetworkSpec.Placement = context.choice(tree, "placement") {
+                    draft.network.placement = placement
                 }
             },
-            write: { $0.network.model == model ? .object([]) : nil })
-    }
-
-    private static let options: [Field<NetworkDraft>] = [
+            write: { $0.network.model.hasSegment ? .string($0.network.placement.rawValue) : nil }),
         Field(
-            key: "subnet", about: "IPv4 subnet, /8 to /29, such as 10.77.0.0/24; left out: a free one.",
+            key: "subnet",
+            about: "IPv4 subnet, /8 to /29, such as 10.77.0.0/24; left out: a free one, or with `lan` the interface's.",
             schema: ["type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/([89]|1[0-9]|2[0-9])$"],
             otherWords: ["cidr", "range", "ipv4", "network"],
             read: { tree, context, draft in
@@ -118,6 +98,7 @@ enum NetworkFields {
             var hasUnknownModel = false
             context.path = whole
             context.read(pairs, at: place, all, of: "a network", into: &draft) { pair, context in
+                if misplacedOption(pair, &context) { return true }
                 guard unknownModel(pair, &context) else { return false }
                 hasUnknownModel = true
                 return true
@@ -126,11 +107,11 @@ enum NetworkFields {
             if draft.models.isEmpty, !hasUnknownModel {
                 context.fault(
                     pair.key.place, "the network \(shown(pair.key.text)) has no model",
-                    remedy: "write `nat: {}` or `user: {}` in it")
+                    remedy: "write `nat: {}` in it, or another model")
             } else if draft.models.count > 1 {
                 context.fault(
                     pair.key.place, "the network \(shown(pair.key.text)) has \(draft.models.count) models",
-                    remedy: "keep one of `nat` and `user`")
+                    remedy: "keep one of \(draft.models.map { "`\($0.rawValue)`" }.joined(separator: " and "))")
             }
         }
         return draft.network
@@ -139,15 +120,18 @@ enum NetworkFields {
     private static func readShort(
         _ scalar: YAMLScalar, _ pair: YAMLPair, _ context: inout ReadContext, _ draft: inout NetworkDraft
     ) {
-        let words = models.map(\.rawValue)
-        if let model = NetworkSpec.Model(rawValue: scalar.text), models.contains(model) {
+        let words = NetworkSpec.Model.allCases.map(\.rawValue)
+        if let model = NetworkSpec.Model(rawValue: scalar.text) {
             draft.network.model = model
+            context.enter(context.path?.with(model.rawValue), scalar.place)
         } else if scalar.meaning == .null {
             context.fault(
                 pair.key.place, "the network \(shown(pair.key.text)) has no model",
                 remedy: "write `\(pair.key.text.utf8.count > 32 ? "lab" : pair.key.text): nat`")
         } else if laterModels.contains(scalar.text) {
-            context.fault(scalar.place, later(scalar.text), remedy: "use nat or user")
+            context.fault(
+                scalar.place, later(scalar.text),
+                remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
         } else {
             context.fault(
                 scalar.place, "\(shown(scalar.text)) is no network model", remedy: choiceRemedy(scalar.text, words))
@@ -156,17 +140,26 @@ enum NetworkFields {
 
     private static func later(_ word: String) -> String { "the network model `\(word)` is not there yet" }
 
+    /// Deals with options of a model that stand beside it.
+    private static func misplacedOption(_ pair: YAMLPair, _ context: inout ReadContext) -> Bool {
+        guard let (model, option) = ModelFields.option(pair.key.text) else { return false }
+        context.fault(
+            pair.key.place, "a network has no key \(shown(pair.key.text))",
+            remedy: "it stands in the model: `\(model.rawValue): { \(option): … }`")
+        return true
+    }
+
     /// Deals with keys that name models of other versions or tools.
     private static func unknownModel(_ pair: YAMLPair, _ context: inout ReadContext) -> Bool {
         if laterModels.contains(pair.key.text) {
-            context.fault(pair.key.place, later(pair.key.text), remedy: "use nat or user")
+            context.fault(
+                pair.key.place, later(pair.key.text),
+                remedy: "use one of \(NetworkSpec.Model.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", "))")
             return true
         }
         guard ["model", "type", "mode", "driver"].contains(pair.key.text) else { return false }
         var word = "nat"
-        if case .scalar(let scalar) = pair.value, let model = NetworkSpec.Model(rawValue: scalar.text),
-            models.contains(model)
-        {
+        if case .scalar(let scalar) = pair.value, let model = NetworkSpec.Model(rawValue: scalar.text) {
             word = model.rawValue
         }
         context.fault(

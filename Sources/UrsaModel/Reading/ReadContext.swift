@@ -12,6 +12,8 @@ struct ReadContext {
     let isLenient: Bool
     /// The part being read; nil outside of specs.
     var path: SpecPath?
+    /// Zones written as a bare list of names, by index: what the names stand for is known once all is read.
+    var shortZones: Set<Int> = []
 
     init(errors: ErrorList, isLenient: Bool = false) {
         self.errors = errors
@@ -32,6 +34,11 @@ struct ReadContext {
         places[part] = place
     }
 
+    /// Notes that a part stands where another one was read.
+    mutating func note(_ path: SpecPath, standsAt other: SpecPath) {
+        if let place = places[other] { places[path] = place }
+    }
+
     /// Adds an error about the part being read.
     mutating func fault(
         _ place: Place, _ message: @autoclosure () -> String, remedy: @autoclosure () -> String? = nil
@@ -45,15 +52,22 @@ struct ReadContext {
 
     /// Adds the findings that say something new.
     mutating func add(_ findings: [Finding]) {
-        for finding in findings where !isBroken(finding.path) && !finding.looksAt.contains(where: isBroken) {
-            errors.add(place(of: finding.path), finding.message, remedy: finding.remedy)
+        let brokenSections = Set(broken.map(\.section))
+        for finding in findings
+        where !isBroken(finding.path) && !finding.looksAt.contains(where: isBroken)
+            && brokenSections.isDisjoint(with: finding.looksThrough)
+        {
+            let place = place(of: finding.path)
+            let other = finding.against.map(self.place)
+            let whereElse = other.flatMap { $0 == place ? nil : " (\($0.short))" } ?? ""
+            errors.add(place, finding.message + whereElse, remedy: finding.remedy)
         }
     }
 
     private func isBroken(_ path: SpecPath) -> Bool {
         if broken.contains(path) { return true }
         // An item of a list that could not be read breaks the list for rules that look at all of it.
-        guard path.item == nil, let key = path.key else { return false }
+        guard path.item == nil, let key = path.key else { return broken.contains(SpecPath(whole: path.section)) }
         return broken.contains { $0.section == path.section && $0.index == path.index && $0.key == key }
     }
 
@@ -205,6 +219,10 @@ extension ReadContext {
         }
         for field in fields where field.isRequired && !present.contains(field.key) {
             path = whole?.with(field.key)
+            if depth != 0 {
+                path = whole
+                path?.member = field.key
+            }
             fault(place, "\(what) needs `\(field.key)`", remedy: field.about)
         }
         path = whole

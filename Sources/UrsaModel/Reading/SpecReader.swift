@@ -49,6 +49,7 @@ public enum SpecReader {
             }
         }
         spec.addImpliedNetwork()
+        spec.resolveShortZones(&context)
         context.add(spec.findings())
         if let error = context.errors.combined { throw error }
         return spec
@@ -56,69 +57,6 @@ public enum SpecReader {
 
     private static let example = "machines: { web: { image: tiny } }"
     private static let smallest = "a smallest file is: \(example)"
-}
-
-/// The top-level keys of a spec.
-enum SpecFields {
-    static let all: [Field<Spec>] = [
-        Field(
-            key: "networks", about: "Networks by name.",
-            schema: [
-                "type": ["object", "null"], "propertyNames": ["$ref": "#/$defs/networkName"],
-                "additionalProperties": ["$ref": "#/$defs/network"],
-            ],
-            otherWords: ["nets", "network"],
-            read: { tree, context, spec in
-                for pair in section(tree, "networks", "lab: nat", &context) {
-                    context.enter(SpecPath(.networks, spec.networks.count), pair.key.place)
-                    let network = NetworkFields.read(pair, &context)
-                    if !pair.isRepeated { spec.networks.append(network) }
-                }
-            },
-            write: { spec in .object(spec.networks.map { JSON.Member($0.name, .object($0.members)) }) }),
-        Field(
-            key: "machines", about: "Machines by name.",
-            schema: [
-                "type": ["object", "null"], "propertyNames": ["$ref": "#/$defs/machineName"],
-                "additionalProperties": ["$ref": "#/$defs/machine"],
-            ],
-            otherWords: ["vms", "vm", "services", "domains", "guests", "instances", "servers", "machine"],
-            read: { tree, context, spec in
-                for pair in section(tree, "machines", "web: { image: tiny }", &context) {
-                    context.enter(SpecPath(.machines, spec.machines.count), pair.key.place)
-                    let machine = machine(pair, &context)
-                    if !pair.isRepeated { spec.machines.append(machine) }
-                }
-            },
-            write: { spec in .object(spec.machines.map { JSON.Member($0.name, .object($0.members)) }) }),
-    ]
-
-    private static func section(
-        _ tree: YAMLTree, _ key: String, _ example: String, _ context: inout ReadContext
-    ) -> [YAMLPair] {
-        if tree.isNull { return [] }
-        if case .list = tree {
-            context.fault(
-                tree.place, "`\(key)` wants a map of names, not a list", remedy: "write `\(example)` without the hyphen"
-            )
-            return []
-        }
-        return context.map(tree, "`\(key)`", example: "\(key): { \(example) }") ?? []
-    }
-
-    static func machine(_ pair: YAMLPair, _ context: inout ReadContext) -> MachineSpec {
-        var machine = MachineSpec(name: pair.key.text, image: "")
-        let whole = context.path
-        // What is no map has no image either, but its name can be judged.
-        context.path = whole?.with("image")
-        guard let pairs = context.map(pair.value, "a machine", example: "web: { image: tiny }") else { return machine }
-        context.path = whole
-        if !pairs.contains(where: { $0.key.text == "networks" }) {
-            machine.networks = [NICSpec(network: NetworkSpec.defaultName)]
-        }
-        context.read(pairs, at: pair.key.place, MachineFields.all, of: "a machine", into: &machine)
-        return machine
-    }
 }
 
 extension Spec {

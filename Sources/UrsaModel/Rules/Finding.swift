@@ -1,9 +1,12 @@
 import UrsaBase
 
-/// Which part of a spec: a network or machine by its index, a key of it, an item of that key's list, a member of that.
+/// Which part of a spec: an element of a section by its index, a key of it, an item of that key's list, a member of
+/// that.
 struct SpecPath: Hashable {
-    enum Section: String { case networks, machines }
+    /// The sections of a file, by their keys.
+    enum Section: String, CaseIterable { case uplinks, networks, zones, policy, rules, forwards, admins, machines }
     var section: Section
+    /// Position in the section; `whole` stands for the section itself.
     var index: Int
     var key: String?
     var item: Int?
@@ -17,13 +20,28 @@ struct SpecPath: Hashable {
         self.member = member
     }
 
-    /// The part around this one; nil for a whole network or machine.
+    /// The section itself.
+    init(whole section: Section) { self.init(section, SpecPath.whole) }
+
+    /// Index of a section itself.
+    static let whole = -1
+
+    /// The part around this one; nil for a whole section.
     var enclosing: SpecPath? {
         var outer = self
         if member != nil { outer.member = nil; return outer }
         if item != nil { outer.item = nil; return outer }
         if key != nil { outer.key = nil; return outer }
+        if index != SpecPath.whole { outer.index = SpecPath.whole; return outer }
         return nil
+    }
+
+    /// The same part, one member of it.
+    func member(_ member: String, item: Int? = nil) -> SpecPath {
+        var inner = self
+        inner.member = member
+        inner.item = item ?? inner.item
+        return inner
     }
 
     func with(_ key: String, item: Int? = nil, member: String? = nil) -> SpecPath {
@@ -37,6 +55,10 @@ struct Finding {
     let path: SpecPath
     /// Parts that the rule looked at too: where one of them could not be read, the finding says nothing new.
     var looksAt: [SpecPath] = []
+    /// Sections all of which the rule looked at.
+    var looksThrough: [SpecPath.Section] = []
+    /// The other part that takes part in the fault; its line is told too.
+    var against: SpecPath?
     let message: String
     var remedy: String?
 

@@ -27,6 +27,30 @@ public enum Limits {
     public static let machines = 4096
     /// Network cards of a machine: what fits on one PCI bus beside the other devices.
     public static let cards = 16
+    /// Uplinks of a spec. Marks and tables have room for 255.
+    public static let uplinks = 64
+    /// Share of an uplink.
+    public static let weight = 0...255
+    /// Seconds between the questions of an uplink's check.
+    public static let checkInterval = 1...3600
+    /// Answers in a row that change what an uplink's check says.
+    public static let checkThreshold = 1...100
+    /// Zones of a spec: every ordered pair of them is judged.
+    public static let zones = 128
+    /// Policies of a spec.
+    public static let policies = 1024
+    /// Rules of a spec.
+    public static let rules = 4096
+    /// Ports and ranges of a rule.
+    public static let portsOfRule = 256
+    /// Address ranges of a rule, a forward or a zone.
+    public static let prefixesOfRule = 1024
+    /// Forwards of a spec.
+    public static let forwards = 4096
+    /// Admins of a spec.
+    public static let admins = 64
+    /// What a card may send or receive at most: 8 kbit/s to 100 Gbit/s.
+    public static let rate = BitRate(bitsPerSecond: 8000)...BitRate(bitsPerSecond: 100_000_000_000)
     /// Published ports of a machine.
     public static let publishedPorts = 256
     /// Public keys of a machine.

@@ -106,18 +106,12 @@ extension MachineSpec {
                     remedy: "a machine has at most \(Limits.cards)"))
         }
         for (index, card) in networks.enumerated() {
+            findings += card.findings(path.with("networks", item: index))
             if let fault = NameRules.fault(card.network, what: "network", length: Limits.networkNameLength) {
                 findings.append(
                     Finding(
                         path: path.with("networks", item: index), message: fault.message, remedy: fault.remedy))
             }
-            guard let mac = card.mac, mac.isMulticast || mac.value == 0 else { continue }
-            let why = mac.isMulticast ? "names a group: its first byte is odd" : "is all zeros"
-            findings.append(
-                Finding(
-                    path: path.with("networks", item: index, member: "mac"),
-                    message: "the Ethernet address \(mac) \(why)",
-                    remedy: "take one like 52:54:00:12:34:56, or leave it out"))
         }
         if publish.count > Limits.publishedPorts {
             findings.append(
@@ -141,13 +135,36 @@ extension MachineSpec {
         return findings
     }
 
+    /// Why ports of the host can't lead to a machine on networks of these models.
+    static func unreachable(_ models: [NetworkSpec.Model?]) -> String {
+        if models.isEmpty { return "it has no network card" }
+        if models.allSatisfy({ $0 == .isolated }) { return "nothing from outside reaches an isolated network" }
+        if models.allSatisfy({ $0 == .bridged }) { return "it has an address of the LAN itself, and is reached there" }
+        if models.allSatisfy({ $0 == .user }) { return "the model `user` has no address that the host reaches" }
+        return "it is on no network that the host forwards to"
+    }
+
     /// The rules between the machine and the networks it is on.
+    ///
+    /// Ports that are published lead to the first card that the host's own tables, or the engine, can send them to.
     func findings(_ path: SpecPath, on networks: [NetworkSpec]) -> [Finding] {
         findings(path, on: Dictionary(networks.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first }))
     }
 
     func findings(_ path: SpecPath, on networks: [String: NetworkSpec]) -> [Finding] {
         var findings: [Finding] = []
+        let models = self.networks.map { card in
+            networks[card.network]?.model ?? (card.network == NetworkSpec.defaultName ? .nat : nil)
+        }
+        if !publish.isEmpty, !models.isEmpty, !models.contains(nil),
+            !models.contains(where: { $0?.takesForwards ?? true || $0 == .user })
+        {
+            findings.append(
+                Finding(
+                    path: path.with("publish"), looksAt: [path.with("networks")],
+                    message: "no port can lead to the machine \(shown(name)): \(MachineSpec.unreachable(models))",
+                    remedy: "give it a card on a network of the model nat, routed or lan"))
+        }
         // A name that can't be has been told by the machine's own rules.
         for (index, card) in self.networks.enumerated()
         where NameRules.fault(card.network, what: "network", length: Limits.networkNameLength) == nil {
@@ -167,11 +184,7 @@ extension MachineSpec {
                     Finding(path: item, message: "there is no network \(shown(card.network))", remedy: remedy))
                 continue
             }
-            guard let address = card.address, let fault = network.addressFault(address) else { continue }
-            findings.append(
-                Finding(
-                    path: path.with("networks", item: index, member: "address"), message: fault.message,
-                    remedy: fault.remedy))
+            findings += card.findings(item, on: network)
         }
         return findings
     }

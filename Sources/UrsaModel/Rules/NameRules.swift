@@ -44,6 +44,38 @@ enum NameRules {
         return candidate.isEmpty || candidate.utf8.count > length.upperBound ? rule : "\(rule): `\(candidate)`?"
     }
 
+    /// What is wrong with the name of a link of the host, nil when nothing is. The kernel takes more
+    /// (net/core/dev.c, `dev_valid_name`), but names also stand in rules and configuration files of other programs.
+    static func interfaceFault(_ name: String) -> (message: String, remedy: String)? {
+        let see = "`ip link` shows the names"
+        guard !name.isEmpty else { return ("an interface has no name", see) }
+        guard name.utf8.count <= 15 else {
+            return ("the interface name \(shown(name)) has \(name.utf8.count) bytes", "Linux allows 15; \(see)")
+        }
+        guard isInterface(name) else { return ("\(shown(name)) can't be an interface's name", see) }
+        if name == "lo" { return ("`lo` leads nowhere but to the host itself", see) }
+        if isOurs(name) {
+            return ("the interface \(shown(name)) is one of Ursa's own", "name one of the host's; \(see)")
+        }
+        return nil
+    }
+
+    /// Whether a text has the form of `Patterns.interface`.
+    static func isInterface(_ name: String) -> Bool {
+        guard let first = name.utf8.first, (1...15).contains(name.utf8.count) else { return false }
+        let isWord = { (byte: UInt8) in isWordByte(byte, upper: true) || byte == 95 }
+        return isWord(first) && name.utf8.allSatisfy { isWord($0) || $0 == 45 || $0 == 46 }
+    }
+
+    /// Whether Ursa gives out such names itself: stems and bridges `ursa-…`, taps `u123abct0`.
+    private static func isOurs(_ name: String) -> Bool {
+        if name.hasPrefix("ursa-") || name.hasPrefix("ursa.") { return true }
+        let bytes = Array(name.utf8)
+        guard bytes.count >= 9, bytes[0] == UInt8(ascii: "u"), bytes[7] == UInt8(ascii: "t") else { return false }
+        return bytes[1..<7].allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+            && bytes[8...].allSatisfy { (48...57).contains($0) }
+    }
+
     /// What is wrong with an image's name or path, nil when nothing is.
     static func imageFault(_ image: String) -> (message: String, remedy: String)? {
         let remedy = "name an image of `ursa image ls`, or a file by a path that starts with / or ./"

@@ -1,4 +1,5 @@
 public import UrsaBase
+import UrsaFirewall
 
 extension Spec {
     /// Checks everything that a spec must hold beyond the form of its parts: names, ranges, references, and that
@@ -10,13 +11,21 @@ extension Spec {
     }
 
     private func placeName(_ path: SpecPath) -> String {
-        let name: String? =
+        func name<T>(_ parts: [T], _ name: (T) -> String) -> String {
+            guard parts.indices.contains(path.index) else { return ".?" }
+            let text = name(parts[path.index])
+            return "." + (text.unicodeScalars.contains(where: isHarmful) ? "?" : text)
+        }
+        var text = path.section.rawValue
+        if path.index != SpecPath.whole {
             switch path.section {
-            case .networks: networks.indices.contains(path.index) ? networks[path.index].name : nil
-            case .machines: machines.indices.contains(path.index) ? machines[path.index].name : nil
+            case .uplinks: text += name(uplinks, \.name)
+            case .networks: text += name(networks, \.name)
+            case .zones: text += name(firewall.zones, \.name)
+            case .machines: text += name(machines, \.name)
+            case .policy, .rules, .forwards, .admins: text += "[\(path.index)]"
             }
-        var text =
-            "\(path.section.rawValue).\(name.map { $0.unicodeScalars.contains(where: isHarmful) ? "?" : $0 } ?? "?")"
+        }
         if let key = path.key { text += ".\(key)" }
         if let item = path.item { text += "[\(item)]" }
         if let member = path.member { text += ".\(member)" }
@@ -32,7 +41,9 @@ extension Spec {
         for (index, machine) in machines.enumerated() {
             findings += machine.findings(SpecPath(.machines, index), on: byName)
         }
-        return findings + nameFindings() + subnetFindings() + conflictFindings()
+        findings += nameFindings() + subnetFindings() + conflictFindings()
+        findings += uplinkFindings() + interfaceFindings()
+        return findings + firewallFindings() + forwardFindings()
     }
 
     /// What machines were given that another one, or the same, has already.
@@ -51,81 +62,90 @@ extension Spec {
             if names.count > limit {
                 findings.append(
                     Finding(
-                        path: SpecPath(section, limit), message: "\(names.count) \(what)s are too many",
+                        path: SpecPath(section, limit),
+                        message: "\(names.count) \(what)s are too many",
                         remedy: "at most \(limit) are allowed"))
             }
         }
         check(networks.map(\.name), .networks, "network", limit: Limits.networks)
         check(machines.map(\.name), .machines, "machine", limit: Limits.machines)
+        check(uplinks.map(\.name), .uplinks, "uplink", limit: Limits.uplinks)
+        check(firewall.zones.map(\.name), .zones, "zone", limit: Limits.zones)
         return findings
     }
 
-    /// Subnets that overlap. Networks of the model `user` are left out: each machine has one of its own.
+    /// Subnets that overlap. Networks of the model `user` are left out: each machine has one of its own. Networks on one
+    /// LAN may say the same one.
     private func subnetFindings() -> [Finding] {
         var findings: [Finding] = []
         let shared = networks.indices.filter { networks[$0].model != .user }.prefix(Limits.networks)
         for (position, index) in shared.enumerated() {
             let network = networks[index]
-            for earlier in shared.prefix(position).map({ networks[$0] }) {
-                if let mine = network.subnet, let other = earlier.subnet, mine.overlaps(other) {
-                    findings.append(
-                        overlap(index, "subnet", "\(mine)", "\(other)", earlier.name))
-                    break
-                }
+            let others = shared.prefix(position).filter { !network.isOnSameLAN(as: networks[$0]) }
+            if let mine = network.subnet,
+                let other = others.first(where: { networks[$0].subnet.map(mine.overlaps) ?? false })
+            {
+                findings.append(overlap(index, "subnet", "\(mine)", "\(networks[other].subnet ?? mine)", other))
             }
-            for earlier in shared.prefix(position).map({ networks[$0] }) {
-                if let mine = network.subnet6, let other = earlier.subnet6, mine.overlaps(other) {
-                    findings.append(overlap(index, "subnet6", "\(mine)", "\(other)", earlier.name))
-                    break
-                }
+            if let mine = network.subnet6,
+                let other = others.first(where: { networks[$0].subnet6.map(mine.overlaps) ?? false })
+            {
+                findings.append(overlap(index, "subnet6", "\(mine)", "\(networks[other].subnet6 ?? mine)", other))
             }
         }
         return findings
     }
 
-    private func overlap(_ index: Int, _ key: String, _ mine: String, _ other: String, _ name: String) -> Finding {
+    private func overlap(_ index: Int, _ key: String, _ mine: String, _ theirs: String, _ other: Int) -> Finding {
         Finding(
-            path: SpecPath(.networks, index, key),
-            message: "the subnet \(mine) overlaps \(other) of the network \(shown(name))",
+            path: SpecPath(.networks, index, key), against: SpecPath(.networks, other, key),
+            message: "the subnet \(mine) overlaps \(theirs) of the network \(shown(networks[other].name))",
             remedy: "give them subnets that don't overlap, or leave one out: a free one is taken")
     }
 
     /// Addresses and Ethernet addresses given out twice.
     private func cardFindings() -> [Finding] {
-        let userNetworks = Set(networks.filter { $0.model == .user }.map(\.name))
         struct Place: Hashable {
             let network: String
-            let address: IPv4Address
+            let address: IPAddress
         }
+        let byName = Dictionary(networks.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         var findings: [Finding] = []
-        var addresses: [Place: String] = [:]
-        var macs: [MACAddress: String] = [:]
+        var addresses: [Place: (machine: String, path: SpecPath)] = [:]
+        var macs: [MACAddress: (machine: String, path: SpecPath)] = [:]
         for (index, machine) in machines.enumerated() {
             for (item, card) in machine.networks.enumerated() {
-                let path = SpecPath(.machines, index, "networks", item: item)
-                if let address = card.address, !userNetworks.contains(card.network) {
-                    let place = Place(network: card.network, address: address)
+                let network = byName[card.network]
+                func path(_ member: String) -> SpecPath {
+                    SpecPath(.machines, index, "networks", item: item, member: member)
+                }
+                let given: [(IPAddress?, String)] = [
+                    (card.address.map { .v4($0) }, "address"), (card.address6.map { .v6($0) }, "address6"),
+                ]
+                for case (let address?, let member) in given where network?.model != .user {
+                    // Networks on one LAN share its addresses.
+                    let place = Place(network: network?.lan ?? card.network, address: address)
                     if let owner = addresses[place] {
                         findings.append(
                             Finding(
-                                path: path.with("networks", item: item, member: "address"),
+                                path: path(member), against: owner.path,
                                 message: "the address \(address) is given out twice in the network "
-                                    + "\(shown(card.network)); the machine \(shown(owner)) has it",
+                                    + "\(shown(card.network)); the machine \(shown(owner.machine)) has it",
                                 remedy: "choose another, or leave it out"))
                     } else {
-                        addresses[place] = machine.name
+                        addresses[place] = (machine.name, path(member))
                     }
                 }
                 if let mac = card.mac {
                     if let owner = macs[mac] {
                         findings.append(
                             Finding(
-                                path: path.with("networks", item: item, member: "mac"),
-                                message:
-                                    "the Ethernet address \(mac) is given out twice; the machine \(shown(owner)) has it",
+                                path: path("mac"), against: owner.path,
+                                message: "the Ethernet address \(mac) is given out twice; the machine "
+                                    + "\(shown(owner.machine)) has it",
                                 remedy: "choose another, or leave it out"))
                     } else {
-                        macs[mac] = machine.name
+                        macs[mac] = (machine.name, path("mac"))
                     }
                 }
             }

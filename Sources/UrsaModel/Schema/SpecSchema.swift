@@ -21,6 +21,23 @@ public enum SpecSchema {
             "network": network,
             "machine": MachineFields.all.schema("A machine."),
             "card": CardFields.all.schema("Options of a network card."),
+            "uplink": UplinkFields.all.schema("A way out of the host."),
+            "zone": zone,
+            "policy": PolicyFields.all.schema("What happens between two zones when no rule decides."),
+            "rule": RuleFields.all.schema("An exception to the policies."),
+            "forward": ForwardFields.all.schema("Ports of the host that lead into a machine."),
+            "interface": ["type": "string", "pattern": .string(Patterns.interface)],
+            "address": [
+                "type": "string", "anyOf": [["pattern": .string(Patterns.ipv4)], ["pattern": .string(Patterns.ipv6)]],
+            ],
+            "prefix": ["type": "string", "pattern": .string(Patterns.prefix)],
+            "ports": [
+                "anyOf": [
+                    ["type": "integer", "minimum": 1, "maximum": 65535],
+                    ["type": "string", "pattern": .string(Patterns.ports)],
+                ]
+            ],
+            "rate": ["type": ["string", "integer"], "minimum": 8000, "pattern": .string(Patterns.rate)],
         ]
     }
 
@@ -31,9 +48,19 @@ public enum SpecSchema {
         ])
     }
 
+    /// A zone is a list of networks and uplinks, or a map.
+    private static var zone: JSON {
+        [
+            "anyOf": [
+                ["type": "array", "items": ["$ref": "#/$defs/networkName"]],
+                .object(ZoneFields.all.schema("What belongs to a zone.").members ?? []),
+            ]
+        ]
+    }
+
     /// A network is the word of its model, or a map with exactly one model among its keys.
     private static var network: JSON {
-        let words = NetworkFields.models.map { JSON.string($0.rawValue) }
+        let words = NetworkSpec.Model.allCases.map { JSON.string($0.rawValue) }
         var map = NetworkFields.all.schema("A network: one model and its options.").members ?? []
         map.append(JSON.Member("oneOf", .array(words.map { ["required": [$0]] })))
         return ["anyOf": [["description": "The network's model alone.", "enum": .array(words)], .object(map)]]

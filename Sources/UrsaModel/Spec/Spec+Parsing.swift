@@ -65,7 +65,7 @@ extension PublishSpec {
     }
 
     /// A port without sign and leading zeros, 1…65535.
-    private static func port(_ text: String) -> UInt16? {
+    static func port(_ text: String) -> UInt16? {
         guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (48...57).contains($0) }), text.first != "0"
         else { return nil }
         return UInt16(text)

@@ -20,8 +20,11 @@ enum FirewallTable {
     ///
     /// By `nft` in a child process: it can't take the caller down with it when it crashes, and the text is the form
     /// that people know from `nft list table`.
-    static func load(_ text: String) throws(UrsaError) {
-        let result = try Program("nft", ["-f", "-"]).run(input: Array(text.utf8), seconds: 30)
+    /// - Parameter namespace: a descriptor of the network namespace; nil for the calling thread's.
+    static func load(_ text: String, in namespace: Int32? = nil) throws(UrsaError) {
+        var program = Program("nft", ["-f", "-"])
+        program.networkNamespace = namespace
+        let result = try program.run(input: Array(text.utf8), seconds: 30)
         guard result.end.isSuccess else {
             let words = result.errors.split(separator: "\n").prefix(3).joined(separator: " ").trimmed
             throw UrsaError(
@@ -30,11 +33,13 @@ enum FirewallTable {
         }
     }
 
-    /// The table of family inet by that name, or nil; a few messages to the kernel, no child process.
+    /// The table of that name, or nil; a few messages to the kernel, no child process.
     /// - Parameter counting: whether elements of sets and maps are counted.
-    static func look(_ name: String, counting: Bool = false) throws(UrsaError) -> TableSeen? {
+    static func look(
+        _ name: String, _ family: TableFamily = .inet, counting: Bool = false
+    ) throws(UrsaError) -> TableSeen? {
         let socket = try NetlinkSocket(NETLINK_NETFILTER)
-        var request = message(Int(NFT_MSG_GETTABLE.rawValue), name)
+        var request = message(Int(NFT_MSG_GETTABLE.rawValue), name, family)
         request.tolerated = [ENOENT, EOPNOTSUPP]
         guard let table = try socket.request(request, dump: false)?.first else { return nil }
         let comment = table.attributes(after: 4)[Int(NFTA_TABLE_USERDATA.rawValue)].flatMap { data in
@@ -44,7 +49,7 @@ enum FirewallTable {
         var chains: [String: Int] = [:]
         var list = NetlinkMessage(
             Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETCHAIN.rawValue), action: "list nftables chains")
-        list.put(fixed: header())
+        list.put(fixed: header(family))
         list.tolerated = [ENOENT]
         for reply in try socket.request(list, dump: true) ?? [] {
             let attributes = reply.attributes(after: 4)
@@ -117,12 +122,14 @@ enum FirewallTable {
         return count
     }
 
-    /// struct nfgenmsg: family (NFPROTO_INET = 1), version 0, resource id 0.
-    private static func header() -> nfgenmsg { nfgenmsg(nfgen_family: 1, version: 0, res_id: 0) }
+    /// struct nfgenmsg: family, version 0, resource id 0.
+    private static func header(_ family: TableFamily = .inet) -> nfgenmsg {
+        nfgenmsg(nfgen_family: family.rawValue, version: 0, res_id: 0)
+    }
 
-    private static func message(_ type: Int, _ name: String) -> NetlinkMessage {
+    private static func message(_ type: Int, _ name: String, _ family: TableFamily) -> NetlinkMessage {
         var request = NetlinkMessage(Int(NFNL_SUBSYS_NFTABLES) << 8 | type, action: "look at the table \(name)")
-        request.put(fixed: header())
+        request.put(fixed: header(family))
         request.attribute(Int(NFTA_TABLE_NAME.rawValue), text: name)
         return request
     }

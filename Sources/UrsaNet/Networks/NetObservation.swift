@@ -30,6 +30,8 @@ struct NetworkSeen: Sendable, Hashable {
     var names: [String: String] = [:]
     /// The running dnsmasq.
     var dnsmasq: ProcessIdentity?
+    /// The filter of guests' ports.
+    var portFilter: TableSeen?
 }
 
 /// A kernel setting that Ursa changed or will change.
@@ -46,6 +48,10 @@ public struct NetObservation: Sendable, Hashable {
     var networks: [String: NetworkSeen] = [:]
     /// The home's table.
     var table: TableSeen?
+    /// The filter of guests' ports on bridges in the host's own namespace.
+    var portFilter: TableSeen?
+    /// Other firewalls.
+    var foreign = ForeignSeen()
     /// The text that was loaded last, for undoing.
     var tableText: String?
     /// Forwarding settings of the host that are not as networks need them.

@@ -11,6 +11,7 @@ struct Observer: Sendable {
         result.hasIPv6 = File.exists("/proc/sys/net/ipv6")
         result.hosts = (try? File.read(home.hostsFile)) ?? []
         result.table = try FirewallTable.look(home.tableName, counting: true)
+        result.portFilter = try FirewallTable.look(home.tableName, .bridge)
         result.tableText = try? File.readText(home.tableFile)
         result.journal = SettingsJournal(home).changes
         result.settings = HostSettings.changesNeeded()
@@ -28,6 +29,7 @@ struct Observer: Sendable {
         result.hasOtherHomes = links.contains {
             $0.alias?.hasPrefix("ursa:") == true && home.network(alias: $0.alias) == nil
         }
+        result.foreign = try ForeignSeen.look(home, links: links.map(\.name))
         result.routing = try RoutingSeen.look(home, socket, links, addresses, routes)
         for name in names(links) {
             var seen = NetworkSeen()
@@ -106,6 +108,7 @@ struct Observer: Sendable {
         var seen = NetworkSeen()
         for setting in NamespaceSettings.all { if let fact = setting.holding { seen.add(.namespace, fact) } }
         for setting in BridgeSettings.all { if let fact = setting.holding { seen.add(.bridge, fact) } }
+        seen.portFilter = try FirewallTable.look(home.tableName, .bridge)
         let socket = try NetlinkSocket()
         let links = try socket.links()
         let marked = links.filter { home.network(alias: $0.alias) == name }
@@ -149,6 +152,7 @@ extension NetworkSeen {
         foreign = foreign ?? inside.foreign
         facts.formUnion(inside.facts)
         stray = inside.stray
+        portFilter = inside.portFilter
     }
 }
 

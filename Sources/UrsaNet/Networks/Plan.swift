@@ -30,6 +30,8 @@ struct NetworkPlan {
         }
         steps += uplinks.before
         if let step = tableStep { steps.append(step) }
+        if let step = hostPortsStep { steps.append(step) }
+        steps += CoexistencePlan(home, wish, seen.foreign).steps
         steps += uplinks.after(seen.journal)
         for wish in wishes { steps += networkSteps(wish) }
         if let step = hostsStep { steps.append(step) }
@@ -64,6 +66,11 @@ struct NetworkPlan {
         let bridge = words(.bridge) + now.stray.map { "\($0) is not attached" }
         if !bridge.isEmpty {
             steps.append(EnsureBridge(home: home, wish: wish, broken: isNew ? [] : bridge))
+        }
+        if let step = EnsurePortFilter.step(
+            home, wish.isOnHost ? [] : wish.members, network: wish.name, seen: now.portFilter)
+        {
+            steps.append(step)
         }
         let stem = words(.stem)
         // Proxy entries hang on the bridge, routes on the stem; both go with the namespace.
@@ -112,6 +119,12 @@ struct NetworkPlan {
             return load(ruleset, reason: "somebody changed it")
         }
         return change.isEmpty ? nil : ChangeElements(home: home, ruleset: ruleset, change: change, previous: noted)
+    }
+
+    /// The filter of ports on bridges in the host's own namespace.
+    private var hostPortsStep: (any NetStep)? {
+        let members = wishes.filter(\.isOnHost).flatMap(\.members) + wish.bridges.flatMap(\.members)
+        return EnsurePortFilter.step(home, members, network: nil, seen: seen.portFilter)
     }
 
     private func load(_ ruleset: Ruleset, reason: String?) -> LoadTable {

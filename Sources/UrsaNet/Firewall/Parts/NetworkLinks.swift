@@ -5,6 +5,8 @@ extension RulesetPart {
     static let forwardBase = "type filter hook forward priority -5; policy accept;"
     /// What hangs `srcnat_out` on its hook.
     static let sourceBase = "type nat hook postrouting priority srcnat; policy accept;"
+    /// What hangs `input_in` on its hook.
+    static let inputBase = "type filter hook input priority -5; policy accept;"
     /// Ends the way through `forward_in` for what may pass, with a mark for other tables' chains: an accept in this
     /// table is no accept in theirs.
     static let pass = "goto pass"
@@ -35,6 +37,8 @@ extension RulesetPart {
                     name: "bridged", key: "ifname . ifname",
                     elements: layout.ownBridges.sorted().map { "\"\($0)\" . \"\($0)\"" }),
                 NamedSet(name: "transit", key: "ifname . ifname", elements: transit),
+                NamedSet(
+                    name: "served", key: "ifname", elements: links(networks.filter(\.wish.isOnHost).map(\.link))),
                 NamedSet(name: "closed", key: "ifname", elements: links(closed.map(\.link))),
                 NamedSet(
                     name: "open", key: "ifname",
@@ -73,6 +77,10 @@ extension RulesetPart {
                 "iifname @stems meta nfproto ipv4 iifname . ip saddr != @sources4 drop",
                 "iifname @stems meta nfproto ipv6 iifname . ip6 saddr != @sources6 drop",
             ]),
+        // DHCP and DNS of networks whose bridge is the host's own.
+        Chain(
+            name: "input_in", base: inputBase,
+            rules: ["iifname @served meta l4proto { tcp, udp } th dport { 53, 67, 547 } \(pass)"]),
     ]
 
     /// What no part before has decided: guests reach the outside, the outside reaches guests of open networks.

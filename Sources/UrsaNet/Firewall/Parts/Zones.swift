@@ -83,14 +83,13 @@ private struct ZoneChains {
                 elements: layout.wish.firewall.admins.filter { $0.address.isIPv6 == isIPv6 }.withoutParts.flatMap(
                     \.halves), isRange: true)
         }
-        let served = layout.networks.filter(\.wish.isOnHost).map { "\"\($0.link)\"" }
         let servers = layout.topology.networks.flatMap(\.servers)
         return [
             NamedSet(name: "pairs", key: "ifname . ifname", value: "verdict", elements: pairs),
             map("from", { "jump from_\($0)" }), map("to_host", { "goto \($0).host" }),
             map("from_host", { "goto host.\($0)" }),
         ] + zones.map { from in map("to_\(from)", { "goto \(from).\($0)" }) } + [
-            admins(false), admins(true), NamedSet(name: "served", key: "ifname", elements: served),
+            admins(false), admins(true),
             NamedSet(
                 name: "servers4", key: "ipv4_addr", elements: servers.filter { !$0.isIPv6 }.map(\.description)),
             NamedSet(name: "servers6", key: "ipv6_addr", elements: servers.filter(\.isIPv6).map(\.description)),
@@ -166,8 +165,6 @@ private struct ZoneChains {
         var rules = ["iif lo accept"] + Self.needed
         rules += [
             "udp dport { 68, 546 } accept",
-            "iifname @served udp dport { 53, 67, 547 } accept",
-            "iifname @served tcp dport 53 accept",
             "iifname @closed drop",
             "ip saddr @admins4 accept",
             "ip6 saddr @admins6 accept",
@@ -175,7 +172,7 @@ private struct ZoneChains {
         rules += specialMatches(isSource: true).map { "\($0.match) goto \($0.zone).host" }
         rules.append("iifname vmap @to_host")
         if isEverythingOutside { rules.append("goto \(Zone.outside).host") }
-        return Chain(name: "input_in", base: "type filter hook input priority -5; policy accept;", rules: rules)
+        return Chain(name: "input_in", base: RulesetPart.inputBase, rules: rules)
     }
 
     private var output: Chain {

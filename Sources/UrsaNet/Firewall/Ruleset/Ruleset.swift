@@ -118,6 +118,11 @@ struct Ruleset: Sendable, Hashable {
         return uses
     }
 
+    /// How often each chain is used by rules and by elements of maps.
+    static func uses(_ chains: [Chain], _ sets: [NamedSet]) -> [String: Int] {
+        uses(chains).merging(uses(sets), uniquingKeysWith: +)
+    }
+
     /// What takes a table with these sets, else as this one, to this one: elements to delete and to add, in one
     /// transaction. Nil when the table in the kernel is not the one that was noted.
     /// - Parameters:
