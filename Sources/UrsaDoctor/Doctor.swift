@@ -1,24 +1,25 @@
 /// What this host can and can't do for virtual machines, and the one command that mends each fault.
 public struct Doctor: Sendable {
     /// Every question that is asked, in order of the report.
-    public static let checks: [any Check] = [
-        PrivilegeCheck(),
-        ProcessorCheck(),
-        KVMDeviceCheck(),
-        KernelModulesCheck(),
-        TunDeviceCheck(),
-        VhostCheck(),
-        ProgramsCheck(),
-    ] + networkChecks + [
-        DiskSpaceCheck(),
-        MemoryCheck(),
-        MemoryMergingCheck(),
-        ControlGroupsCheck(),
-        LimitsCheck(),
-        ClockCheck(),
-        UserNamespacesCheck(),
-        SecurityModuleCheck(),
-    ]
+    public static let checks: [any Check] =
+        [
+            PrivilegeCheck(),
+            ProcessorCheck(),
+            KVMDeviceCheck(),
+            KernelModulesCheck(),
+            TunDeviceCheck(),
+            VhostCheck(),
+            ProgramsCheck(),
+        ] + networkChecks + [
+            DiskSpaceCheck(),
+            MemoryCheck(),
+            MemoryMergingCheck(),
+            ControlGroupsCheck(),
+            LimitsCheck(),
+            ClockCheck(),
+            UserNamespacesCheck(),
+            SecurityModuleCheck(),
+        ]
 
     /// The questions about networks among them, which `ursa net doctor` asks alone.
     public static let networkChecks: [any Check] = [

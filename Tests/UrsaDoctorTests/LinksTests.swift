@@ -30,9 +30,10 @@ struct LinksTests {
         let host = try FakeHost(["/proc/net/route": Self.routes, "/proc/sys/net/ipv4/conf/all/rp_filter": "1"])
         #expect(host.examine(ReversePathCheck()).isEmpty)
         try host.write("/proc/net/route", Self.routes + Self.second)
-        #expect(host.examine(ReversePathCheck()).map(\.remedy) == [
-            "sysctl -w net.ipv4.conf.eth0.rp_filter=2", "sysctl -w net.ipv4.conf.eth1.rp_filter=2",
-        ])
+        #expect(
+            host.examine(ReversePathCheck()).map(\.remedy) == [
+                "sysctl -w net.ipv4.conf.eth0.rp_filter=2", "sysctl -w net.ipv4.conf.eth1.rp_filter=2",
+            ])
         try host.write("/proc/sys/net/ipv4/conf/all/rp_filter", "2")
         #expect(try host.single(ReversePathCheck()).severity == .ok)
     }
@@ -45,9 +46,10 @@ struct LinksTests {
             "/sys/class/net/br0/brif/eth0/port_no": "1", "/sys/class/net/eth0/mtu": "1500",
         ])
         let findings = host.examine(BridgePortsCheck())
-        #expect(findings.map(\.remedy) == [
-            "ip link set br0 type bridge stp_state 0", "ip link set br0 type bridge mcast_snooping 0",
-        ])
+        #expect(
+            findings.map(\.remedy) == [
+                "ip link set br0 type bridge stp_state 0", "ip link set br0 type bridge mcast_snooping 0",
+            ])
         #expect(findings[0].message.contains("30 s"))
     }
 

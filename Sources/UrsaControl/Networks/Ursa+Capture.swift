@@ -8,8 +8,8 @@ extension Ursa {
     ///
     /// - Throws: `.notFound` with the nearest name; `.permission` without root.
     public func captureTargets(_ name: String) throws(UrsaError) -> [CaptureTarget] {
+        let store = try existingStore()
         try requireRoot("capturing frames")
-        let store = try Store(home: home)
         let scene = try NetworkScene(self, store)
         if let cards = try cards(name, scene) {
             return cards.map { card in
@@ -34,15 +34,15 @@ extension Ursa {
         _ targets: [CaptureTarget], seconds: Double?, ready: () -> Void, idle: () -> Bool,
         deliver: (String, CapturedFrame) throws(UrsaError) -> Bool
     ) throws(UrsaError) -> [CaptureCount] {
-        let host = HostNetworks(home: try mark(Store(home: home)))
+        let host = HostNetworks(home: try mark(existingStore()))
         return try host.capture(targets, seconds: seconds, ready: ready, idle: idle, deliver: deliver)
     }
 
     /// Sets or (with nil) takes away what is done on purpose to frames that a machine, one of its cards or all machines
     /// of a network receive. Returns the networks that it was done on.
     public func impair(_ name: String, _ impairment: Impairment?) throws(UrsaError) -> [String] {
+        let store = try existingStore()
         try requireRoot("impairing a network")
-        let store = try Store(home: home)
         let scene = try NetworkScene(self, store)
         guard let host = scene.host else { return [] }
         if let cards = try cards(name, scene) {

@@ -8,8 +8,8 @@ extension Ursa {
     ///
     /// - Throws: `.permission` without root; `.notFound` when no network is up.
     public func testNetworks(report: (Promise) -> Void) throws(UrsaError) -> [Promise] {
+        let store = try existingStore()
         try requireRoot("testing networks")
-        let store = try Store(home: home)
         let scene = try NetworkScene(self, store)
         guard !scene.wish.networks.isEmpty || !scene.wish.uplinks.isEmpty else {
             throw UrsaError(.notFound, "no network is up", remedy: "`ursa up` makes the networks of ursa.yaml")
@@ -48,7 +48,8 @@ extension Ursa {
         if steps.isEmpty {
             let count = scene.wanted.count
             findings.append(
-                Finding(.ok, "networks", count == 0 ? "none is up, and nothing is left of any" : "all \(count) are whole"))
+                Finding(
+                    .ok, "networks", count == 0 ? "none is up, and nothing is left of any" : "all \(count) are whole"))
         }
         return findings
     }

@@ -28,8 +28,8 @@ extension Ursa {
     ///
     /// - Throws: `.notFound` for a name that nobody has; `.permission` when the kernel is to be asked without root.
     public func trace(_ query: TraceQuery, live: Bool) throws(UrsaError) -> TraceAnswer {
+        let store = try existingStore()
         if live { try requireRoot("asking the kernel") }
-        let store = try Store(home: home)
         let scene = try NetworkScene(self, store)
         // The plan is about all machines; the kernel only knows networks that are up.
         let view = try HostNetworks(home: scene.mark).view()

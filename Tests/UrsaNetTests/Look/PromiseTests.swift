@@ -34,7 +34,8 @@ struct PromiseTests {
             for topic in ["addresses", "names", "neighbours", "outside", "passage", "ports"] {
                 #expect(promises.contains { $0.topic == topic }, "nothing about \(topic)")
             }
-            #expect(promises.contains { $0.what == "lab: web is offered its address by DHCP" && $0.seen == "10.77.0.10" })
+            #expect(
+                promises.contains { $0.what == "lab: web is offered its address by DHCP" && $0.seen == "10.77.0.10" })
             #expect(promises.contains { $0.what == "lab: PTR of db by IPv6" && $0.seen == "db.lab.ursa.internal" })
             #expect(try isClean(host))
         }
@@ -97,8 +98,9 @@ struct ProbeTests {
         let frame = packet.frame(to: MACAddress(2), from: MACAddress(1))
         #expect(packet.isIn(frame))
         #expect(ProbePacket.checksum(Array(frame[14..<34])) == 0)
-        #expect(FrameText.line(CapturedFrame(time: 0, isOutgoing: false, length: frame.count, bytes: frame))
-            == "TCP 10.0.0.1:41234 > 10.0.0.2:80 SYN")
+        #expect(
+            FrameText.line(CapturedFrame(time: 0, isOutgoing: false, length: frame.count, bytes: frame))
+                == "TCP 10.0.0.1:41234 > 10.0.0.2:80 SYN")
         var other = packet
         other.sourcePort = 41_235
         #expect(!other.isIn(frame) && !packet.isIn([]) && !packet.isIn(Array(frame.prefix(30))))

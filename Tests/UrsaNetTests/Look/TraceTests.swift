@@ -14,8 +14,10 @@ struct PlanTraceTests {
         dmz.members = [Member(machine: "mail", mac: MACAddress(9), address: dmz.subnet[4])]
         var vault = NetworkWish(name: "vault", model: .isolated, subnet: try required(IPv4Network("10.78.0.0/24")))
         vault.members = [
-            Member(machine: "gold", mac: MACAddress(10), address: vault.subnet[10], port: PortOptions(isIsolated: true)),
-            Member(machine: "silver", mac: MACAddress(11), address: vault.subnet[11], port: PortOptions(isIsolated: true)),
+            Member(
+                machine: "gold", mac: MACAddress(10), address: vault.subnet[10], port: PortOptions(isIsolated: true)),
+            Member(
+                machine: "silver", mac: MACAddress(11), address: vault.subnet[11], port: PortOptions(isIsolated: true)),
         ]
         return HostWish(networks: [lab, dmz, vault], firewall: firewall)
     }
@@ -37,16 +39,22 @@ struct PlanTraceTests {
 
     @Test("questions are read in all their forms")
     func parse() throws {
-        func read(_ words: String) throws -> TraceQuery { try TraceQuery.parse(words.split(separator: " ").map(String.init)) }
+        func read(_ words: String) throws -> TraceQuery {
+            try TraceQuery.parse(words.split(separator: " ").map(String.init))
+        }
         let wanted = TraceQuery(from: .machine("web"), to: .machine("db"), traffic: .tcp(5432))
         for words in ["web db:5432", "web → db:5432/tcp", "web -> db:5432", "web→db:5432", "web->db:5432"] {
             #expect(try read(words) == wanted, "\(words)")
         }
         let server = try required(IPAddress("2001:db8::1"))
-        #expect(try read("web [2001:db8::1]:53/udp") == TraceQuery(from: .machine("web"), to: .address(server), traffic: .udp(53)))
+        #expect(
+            try read("web [2001:db8::1]:53/udp")
+                == TraceQuery(from: .machine("web"), to: .address(server), traffic: .udp(53)))
         #expect(try read("net 2001:db8::1") == TraceQuery(from: .outside, to: .address(server), traffic: .icmp))
         #expect(try read("host db") == TraceQuery(from: .host, to: .machine("db"), traffic: .icmp))
-        for words in ["web", "web db x", "web db:0", "web db:70000", "web db/tcp", "web db:1/sctp", "web :80", "web db:"] {
+        for words in [
+            "web", "web db x", "web db:0", "web db:70000", "web db/tcp", "web db:1/sctp", "web :80", "web db:",
+        ] {
             #expect(throws: UrsaError.self, "\(words)") { try read(words) }
         }
     }
@@ -152,7 +160,8 @@ struct LiveTraceTests {
             try host.networks.converge([wish])
             try host.addLabGuests()
             for words in [
-                "web db:5432", "web 192.0.2.9:443", "web 192.0.2.9", "web host:22", "host web:80", "host 192.0.2.9:53/udp",
+                "web db:5432", "web 192.0.2.9:443", "web 192.0.2.9", "web host:22", "host web:80",
+                "host 192.0.2.9:53/udp",
                 "net web:80", "net web:81", "net host:22", "db 192.0.2.2:8080", "web fd77:1:2:3::1", "192.0.2.9 web:81",
                 "web [2001:db8::9]:80",
             ] {

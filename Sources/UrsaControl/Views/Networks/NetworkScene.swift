@@ -42,6 +42,16 @@ struct NetworkScene {
 }
 
 extension Ursa {
+    /// The store of a home that is there: looking at networks makes none.
+    func existingStore() throws(UrsaError) -> Store {
+        guard File.exists(home.storePath) else {
+            throw UrsaError(
+                .notFound, "there are no machines and networks yet", place: home.folder,
+                remedy: "`ursa run tiny` makes a machine, `ursa up` all of a file")
+        }
+        return try Store(home: home)
+    }
+
     /// A published port in words: `tcp 8080 → 80`, `comcast tcp 2222 → 22`, `udp 192.0.2.2:53 → 53`.
     static func words(_ port: PublishedPort) -> String {
         let place =

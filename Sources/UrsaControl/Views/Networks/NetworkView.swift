@@ -138,7 +138,9 @@ extension Ursa {
                 view.trouble = "no root, so its machines have user networking"
             }
         } else {
-            view.path = "tap, offload on"
+            view.path =
+                home.isRootless && !HostNetworks.hasTaps
+                ? "no offload: a packet socket, since /dev/net/tun is closed to this user" : "tap, offload on"
             view.state = !isUsed ? .down : view.trouble == nil ? .up : .broken
         }
     }

@@ -6,7 +6,8 @@ struct FrameSizeCheck: Check {
         var uplinks: [String] = []
         for route in host.defaultRoutes where !uplinks.contains(route.link) { uplinks.append(route.link) }
         func size(_ link: String) -> Int? { host.link(link, "mtu").flatMap { Int($0) } }
-        guard let (narrow, least) = uplinks.compactMap({ link in size(link).map { (link, $0) } }).min(by: { $0.1 < $1.1 })
+        guard
+            let (narrow, least) = uplinks.compactMap({ link in size(link).map { (link, $0) } }).min(by: { $0.1 < $1.1 })
         else { return [] }
         let wide = host.links.filter { link in
             (host.link(link, "ifalias")?.hasPrefix("ursa:") ?? false) && (size(link) ?? 0) > least
@@ -19,7 +20,11 @@ struct FrameSizeCheck: Check {
             ]
         }
         if least < 1500 {
-            return [note("\(narrow) carries \(least) bytes (a tunnel or PPPoE?): say `mtu: \(least)` for networks in the spec")]
+            return [
+                note(
+                    "\(narrow) carries \(least) bytes (a tunnel or PPPoE?): say `mtu: \(least)` for networks in the spec"
+                )
+            ]
         }
         return [ok("the way outside carries \(least) bytes")]
     }

@@ -5,7 +5,9 @@ struct ReversePathCheck: Check {
 
     func examine(_ host: HostFacts) -> [Finding] {
         var uplinks: [String] = []
-        for route in host.defaultRoutes where !route.isIPv6 && !uplinks.contains(route.link) { uplinks.append(route.link) }
+        for route in host.defaultRoutes where !route.isIPv6 && !uplinks.contains(route.link) {
+            uplinks.append(route.link)
+        }
         guard uplinks.count > 1 else { return [] }
         let folder = "/proc/sys/net/ipv4/conf"
         let all = host.peek("\(folder)/all/rp_filter").flatMap { Int($0) } ?? 0

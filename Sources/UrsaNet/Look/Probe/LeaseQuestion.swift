@@ -12,7 +12,8 @@ struct LeaseQuestion: Sendable {
         boot += [0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255]
         boot += [UInt8](repeating: 0, count: max(0, 300 - boot.count))
         let packet = ProbePacket(
-            kind: .udp, source: .v4(IPv4Address(0)), destination: .v4(IPv4Address(0xffff_ffff)), sourcePort: 68, port: 67,
+            kind: .udp, source: .v4(IPv4Address(0)), destination: .v4(IPv4Address(0xffff_ffff)), sourcePort: 68,
+            port: 67,
             data: boot)
         return packet.frame(to: MACAddress(0xffff_ffff_ffff), from: card)
     }

@@ -11,7 +11,8 @@ struct NameQuestion: Sendable, Hashable {
     static func reverse(_ address: IPAddress) -> NameQuestion {
         switch address {
         case .v4(let address):
-            return NameQuestion(kind: .ptr, name: address.bytes.reversed().map(String.init).joined(separator: ".") + ".in-addr.arpa")
+            return NameQuestion(
+                kind: .ptr, name: address.bytes.reversed().map(String.init).joined(separator: ".") + ".in-addr.arpa")
         case .v6(let address):
             let digits = address.bytes.reversed().flatMap { [$0 & 15, $0 >> 4] }.map { String($0, radix: 16) }
             return NameQuestion(kind: .ptr, name: digits.joined(separator: ".") + ".ip6.arpa")
@@ -29,7 +30,9 @@ struct NameQuestion: Sendable, Hashable {
 
     /// All answers of the asked kind as text; nil when it is no answer to this question, empty when there are none.
     func answers(_ bytes: [UInt8], id: UInt16) -> [String]? {
-        func word(_ at: Int) -> Int? { at >= 0 && at + 2 <= bytes.count ? Int(bytes[at]) << 8 | Int(bytes[at + 1]) : nil }
+        func word(_ at: Int) -> Int? {
+            at >= 0 && at + 2 <= bytes.count ? Int(bytes[at]) << 8 | Int(bytes[at + 1]) : nil
+        }
         guard word(0) == Int(id), let flags = word(2), flags & 0x8000 != 0, word(4) == 1, let count = word(6),
             let (_, afterName) = Self.name(bytes, 12)
         else { return nil }
@@ -42,9 +45,9 @@ struct NameQuestion: Sendable, Hashable {
             else { return result }
             let data = bytes[(start + 10)..<(start + 10 + length)]
             if type == Int(kind.rawValue) {
-                if kind == .ptr { if let (text, _) = Self.name(bytes, start + 10) { result.append(text) } } else if
-                    let address = IPAddress(wire: data)
-                {
+                if kind == .ptr {
+                    if let (text, _) = Self.name(bytes, start + 10) { result.append(text) }
+                } else if let address = IPAddress(wire: data) {
                     result.append("\(address)")
                 }
             }

@@ -67,7 +67,9 @@ final class ProbeGuest: Sendable {
                         RouteRequest.addRoute(everywhere6, link: card.index, gateway: .v6(gateway6), source: nil))
                 }
                 try socket.transact(requests)
+                try ProbePort.wait(for: ["eth0"])
             }
+            try network.run { () throws(UrsaError) in try ProbePort.wait(for: [name]) }
         } catch {
             unplug()
             throw error
@@ -100,7 +102,9 @@ final class ProbeGuest: Sendable {
             guard wish.isFreeForMachines(address), !taken.contains(address) else { continue }
             if left == 0 {
                 var result: [IPAddress] = [.v4(address)]
-                if let subnet = wish.subnet6 { result.append(.v6(subnet.address(low: 0x7572_7361_0000 + UInt64(number)))) }
+                if let subnet = wish.subnet6 {
+                    result.append(.v6(subnet.address(low: 0x7572_7361_0000 + UInt64(number))))
+                }
                 return result
             }
             left -= 1

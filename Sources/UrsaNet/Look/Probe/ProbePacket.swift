@@ -55,7 +55,9 @@ struct ProbePacket: Sendable, Hashable {
 
     /// What the checksum covers beside the packet's own bytes; ICMP of IPv4 has no such part.
     private func pseudo(_ proto: UInt8, _ length: Int) -> [UInt8] {
-        if source.isIPv6 { return source.wire + destination.wire + [0, 0] + word(UInt16(clamping: length)) + [0, 0, 0, proto] }
+        if source.isIPv6 {
+            return source.wire + destination.wire + [0, 0] + word(UInt16(clamping: length)) + [0, 0, 0, proto]
+        }
         return kind == .ping ? [] : source.wire + destination.wire + [0, proto] + word(UInt16(clamping: length))
     }
 
@@ -95,7 +97,9 @@ struct ProbePacket: Sendable, Hashable {
             found = value
         }
         guard found == proto else { return false }
-        if kind == .ping { return cursor.byte() == (source.isIPv6 ? 128 : 8) && cursor.skip(3) && cursor.word() == sourcePort }
+        if kind == .ping {
+            return cursor.byte() == (source.isIPv6 ? 128 : 8) && cursor.skip(3) && cursor.word() == sourcePort
+        }
         return cursor.word() == sourcePort
     }
 
@@ -105,7 +109,8 @@ struct ProbePacket: Sendable, Hashable {
         case .tcp: "tcp sport \(sourcePort)"
         case .udp: "udp sport \(sourcePort)"
         case .ping:
-            source.isIPv6 ? "icmpv6 type echo-request icmpv6 id \(sourcePort)" : "icmp type echo-request icmp id \(sourcePort)"
+            source.isIPv6
+                ? "icmpv6 type echo-request icmpv6 id \(sourcePort)" : "icmp type echo-request icmp id \(sourcePort)"
         }
     }
 }

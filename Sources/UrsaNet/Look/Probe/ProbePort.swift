@@ -10,11 +10,12 @@ struct ProbePort: Sendable {
 
     /// Makes the pair in the calling thread's namespace, the first end a port of a bridge. Returns the link to send by.
     static func onBridge(_ bridge: Link, mac: [UInt8]) throws(UrsaError) -> Link {
-        let ours = try make(mac: mac, mtu: bridge.mtu)
+        let ours = try make(mac: mac, port: [0xfe, 0x75, 0x72, 0x73, 0x61, 0x00], mtu: bridge.mtu)
         let socket = try NetlinkSocket()
         try socket.transact([
             LinkRequest.set(.name(port), up: true, master: bridge.index, action: "attach a probe to \(bridge.name)")
         ])
+        try wait(for: [port, self.ours])
         return ours
     }
 
@@ -23,10 +24,12 @@ struct ProbePort: Sendable {
     /// A filter of ours on our own link hands the frames over (tc-mirred(8), ingress redirect); the host's link itself is
     /// not changed.
     static func intoLink(_ link: Link, mac: [UInt8]) throws(UrsaError) -> Link {
-        let ours = try make(mac: mac, mtu: link.mtu)
+        // The kernel judges by the first end's Ethernet address whether a frame is for this host.
+        let ours = try make(mac: mac, port: link.mac, mtu: link.mtu)
         let socket = try NetlinkSocket()
         guard let other = try socket.link(port) else { throw UrsaError(.io, "the probe's link is gone") }
         try socket.transact([LinkRequest.set(.name(port), up: true, action: "set up a probe")])
+        try wait(for: [port, self.ours])
         do throws(UrsaError) {
             try socket.transact([ingress(other.index), redirect(from: other.index, to: link.index)])
         } catch {
@@ -42,13 +45,28 @@ struct ProbePort: Sendable {
     /// Takes the pair away; a missing one is fine.
     static func remove() { try? NetlinkSocket().transact([LinkRequest.delete(.name(port))]) }
 
-    private static func make(mac: [UInt8], mtu: UInt32) throws(UrsaError) -> Link {
+    /// Waits until links of the calling thread's namespace carry frames: the kernel finishes bringing a link up, and a
+    /// bridge its port, a moment after the request is answered (IFF_RUNNING).
+    static func wait(for names: [String]) throws(UrsaError) {
+        let socket = try NetlinkSocket()
+        let deadline = Deadline.after(seconds: 2)
+        for name in names {
+            while true {
+                let flags = try socket.request(LinkRequest.get(name), dump: false)?.first?.payload
+                    .number(at: 8, as: UInt32.self)
+                if let flags, flags & UInt32(IFF_RUNNING) != 0 { break }
+                guard !deadline.isPast else { throw UrsaError(.timeout, "the probe's link \(name) does not come up") }
+                pause(milliseconds: 1)
+            }
+        }
+    }
+
+    private static func make(mac: [UInt8], port portMAC: [UInt8], mtu: UInt32) throws(UrsaError) -> Link {
         remove()
         let socket = try NetlinkSocket()
         let here = try NetworkNamespace.current()
-        let other: [UInt8] = [0xfe, 0x75, 0x72, 0x73, 0x61, 0x00]
         try socket.transact([
-            LinkRequest.addVeth(port, mac: other, peer: ours, peerMAC: mac, peerNamespace: here.raw, mtu: mtu),
+            LinkRequest.addVeth(port, mac: portMAC, peer: ours, peerMAC: mac, peerNamespace: here.raw, mtu: mtu),
             LinkRequest.noAutomaticIPv6(.name(port)), LinkRequest.noAutomaticIPv6(.name(ours)),
             LinkRequest.set(.name(ours), up: true, action: "set up a probe"),
         ])

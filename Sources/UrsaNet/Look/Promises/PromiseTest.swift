@@ -24,7 +24,8 @@ public struct PromiseTest {
         }
         for network in wish.networks where home.namespace(network.name).exists {
             do throws(UrsaError) { try add(services(network)) } catch {
-                add([Promise("network", network.name, expected: "can be probed", seen: "can't", why: error.description)])
+                add([Promise("network", network.name, expected: "can be probed", seen: "can't", why: error.description)]
+                )
             }
         }
         for uplink in wish.uplinks { add(uplinkPromises(uplink)) }
@@ -42,7 +43,7 @@ public struct PromiseTest {
         var result: [Promise] = []
         let name = network.name
         for address in second.addresses {
-            let isThere = try first.run { () throws(UrsaError) -> Bool in Calls.ping(address) }
+            let isThere = try first.run { () throws(UrsaError) -> Bool in Calls.ping(address, seconds: 2.5) }
             result.append(
                 Promise(
                     "neighbours", "\(name): two guests reach each other by \(family(address))", expected: "answer",
@@ -51,7 +52,7 @@ public struct PromiseTest {
         var router: [IPAddress] = [.v4(network.gateway)]
         if let gateway = network.gateway6 { router.append(.v6(gateway)) }
         for address in router {
-            let isThere = try first.run { () throws(UrsaError) -> Bool in Calls.ping(address) }
+            let isThere = try first.run { () throws(UrsaError) -> Bool in Calls.ping(address, seconds: 2.5) }
             result.append(
                 Promise(
                     "neighbours", "\(name): \(address) answers guests", expected: "answer",
@@ -63,14 +64,17 @@ public struct PromiseTest {
             let offered = try first.run { () throws(UrsaError) -> IPv4Address? in try question.ask(by: "eth0") }
             result.append(
                 Promise(
-                    "addresses", "\(name): \(member.machine) is offered its address by DHCP", expected: "\(member.address)",
+                    "addresses", "\(name): \(member.machine) is offered its address by DHCP",
+                    expected: "\(member.address)",
                     seen: offered.map { "\($0)" } ?? "no offer"))
         }
         result += try outside(network, first)
         return result
     }
 
-    private func names(_ network: NetworkWish, _ guest: ProbeGuest, by servers: [IPAddress]) throws(UrsaError) -> [Promise] {
+    private func names(_ network: NetworkWish, _ guest: ProbeGuest, by servers: [IPAddress]) throws(UrsaError)
+        -> [Promise]
+    {
         var result: [Promise] = []
         for server in servers {
             for member in network.members {
@@ -85,8 +89,10 @@ public struct PromiseTest {
                     let words = "\(question.kind)".uppercased()
                     result.append(
                         Promise(
-                            "names", "\(network.name): \(words) of \(member.machine) by \(family(server))", expected: wanted,
-                            seen: answer.map { $0.contains(wanted) ? wanted : $0.first ?? "no such name" } ?? "silence"))
+                            "names", "\(network.name): \(words) of \(member.machine) by \(family(server))",
+                            expected: wanted,
+                            seen: answer.map { $0.contains(wanted) ? wanted : $0.first ?? "no such name" } ?? "silence")
+                    )
                 }
             }
         }
@@ -218,7 +224,8 @@ public struct PromiseTest {
     private func published(_ port: PublishedPort) -> [Promise] {
         let own = view.links.filter { $0.network == nil }.flatMap { $0.addresses.map(\.address) }.first { !$0.isIPv6 }
         guard let called = port.hostAddress ?? own else { return [] }
-        let place = "\(port.isUDP ? "udp" : "tcp") \(called) port \(port.hostPort) → \(port.machine) port \(port.guestPort)"
+        let place =
+            "\(port.isUDP ? "udp" : "tcp") \(called) port \(port.hostPort) → \(port.machine) port \(port.guestPort)"
         var result: [Promise] = []
         let query = TraceQuery(
             from: .outside, to: .address(called), traffic: port.isUDP ? .udp(port.hostPort) : .tcp(port.hostPort))
@@ -237,7 +244,8 @@ public struct PromiseTest {
             Promise(
                 "ports", "host: \(place)", expected: "accepted", seen: answer.rawValue,
                 why: answer == .refused
-                    ? "nobody listens on that port in \(port.machine)" : answer == .silence ? "\(port.machine) says nothing" : ""))
+                    ? "nobody listens on that port in \(port.machine)"
+                    : answer == .silence ? "\(port.machine) says nothing" : ""))
         return result
     }
 

@@ -26,29 +26,42 @@ public struct LiveTrace: Sendable {
     /// - Parameter patience: seconds of quiet after which no more is expected.
     public func run(_ route: TraceRoute, patience: Double = 0.3) throws(UrsaError) -> Trace {
         let packet = ProbePacket(
-            kind: route.isPing ? .ping : route.isUDP ? .udp : .tcp, source: route.source, destination: route.destination,
+            kind: route.isPing ? .ping : route.isUDP ? .udp : .tcp, source: route.source,
+            destination: route.destination,
             sourcePort: UInt16.random(in: 41_000...60_900), port: route.port)
-        var names: [String?] = [route.network, nil, route.target]
-        if route.isSegment { names = [route.network] }
+        // The stations of its way; one that goes back into the network that it came from is heard there twice.
+        var stations: [String?] = [nil]
+        if let network = route.network { stations = route.isSegment ? [network] : [network, nil] }
+        if let target = route.target, !route.isSegment,
+            route.network == nil || target != route.network || route.isReturned
+        {
+            stations.append(target)
+        }
+        if let network = route.network, route.target == network, !route.isReturned { stations = [network] }
         var places: [String?] = []
-        for name in names where !places.contains(name) { places.append(name) }
-        // From the host itself nothing is heard in a network that it does not go to.
-        if route.network == nil { places.removeAll { $0 == nil } ; places.insert(nil, at: 0) }
+        for name in stations where !places.contains(name) { places.append(name) }
         var posts: [Post] = []
-        defer { for place in places { try? at(place) { () throws(UrsaError) in try? FirewallTable.load(TraceTable.removal) } } }
+        defer {
+            for place in places {
+                try? at(place) { () throws(UrsaError) in try? FirewallTable.load(TraceTable.removal) }
+            }
+        }
         for place in places {
             posts.append(
-                Post(network: place, ear: try at(place) { () throws(UrsaError) -> TraceEar in
-                    let ear = try TraceEar()
-                    try FirewallTable.load(TraceTable.text(packet.match))
-                    return ear
-                }))
+                Post(
+                    network: place,
+                    ear: try at(place) { () throws(UrsaError) -> TraceEar in
+                        let ear = try TraceEar()
+                        try FirewallTable.load(TraceTable.text(packet.match))
+                        return ear
+                    }))
         }
         let sent = try send(packet, route)
         var steps = [Trace.Step(sent.place, sent.words)]
         if route.isSegment { return segment(sent, steps, posts) }
         var last: (Post, TraceEvent)?
-        for post in posts {
+        for station in stations {
+            guard let post = posts.first(where: { $0.network == station }) else { continue }
             let events = post.ear.events(quiet: last == nil ? max(patience, 0.3) : patience) {
                 $0.contains { TraceTable.ends.contains($0.chain) || $0.verdict == .drop }
             }
@@ -61,20 +74,25 @@ public struct LiveTrace: Sendable {
                 steps += told(events, rules, place, upTo: stop)
                 steps.append(
                     Trace.Step(
-                        place, "\(isReject ? "rejected" : "dropped") by \(where_(stop)): \(text ?? "its policy")", decides: true))
+                        place, "\(isReject ? "rejected" : "dropped") by \(where_(stop)): \(text ?? "its policy")",
+                        decides: true))
                 return Trace(steps: steps, outcome: isReject ? .rejected : .dropped)
             }
             steps += told(events, rules, place, upTo: nil)
             if let end = events.first(where: { $0.table == TraceTable.name && TraceTable.ends.contains($0.chain) }) {
                 last = (post, end)
             } else {
-                steps.append(Trace.Step(place, "no further: there is no way on from here, or something other than nftables took it", decides: true))
+                steps.append(
+                    Trace.Step(
+                        place, "no further: there is no way on from here, or something other than nftables took it",
+                        decides: true))
                 return Trace(steps: steps, outcome: .unreachable)
             }
         }
         guard let (post, end) = last else {
             steps.append(
-                Trace.Step(sent.place, "the packet met no packet filter at all: it did not get off its bridge", decides: true))
+                Trace.Step(
+                    sent.place, "the packet met no packet filter at all: it did not get off its bridge", decides: true))
             return Trace(steps: steps, outcome: .unreachable)
         }
         let place = post.network.map { "network \($0)" } ?? "the host"
@@ -94,7 +112,9 @@ public struct LiveTrace: Sendable {
     }
 
     /// What the chains of others and of ours did, in words: only rules that decide something.
-    private func told(_ events: [TraceEvent], _ rules: RuleTexts, _ place: String, upTo stop: TraceEvent?) -> [Trace.Step] {
+    private func told(_ events: [TraceEvent], _ rules: RuleTexts, _ place: String, upTo stop: TraceEvent?) -> [Trace
+        .Step]
+    {
         var steps: [Trace.Step] = []
         for event in events where event.table != TraceTable.name {
             if event == stop { break }
@@ -110,7 +130,9 @@ public struct LiveTrace: Sendable {
         return steps
     }
 
-    private func where_(_ event: TraceEvent) -> String { "chain \(event.chain) of table \(event.family) \(event.table)" }
+    private func where_(_ event: TraceEvent) -> String {
+        "chain \(event.chain) of table \(event.family) \(event.table)"
+    }
 
     /// Runs on a thread inside a network's namespace, or here for the host.
     private func at<R: Sendable>(
@@ -130,14 +152,17 @@ public struct LiveTrace: Sendable {
     }
 
     private func send(_ packet: ProbePacket, _ route: TraceRoute) throws(UrsaError) -> Sent {
-        let what = "a packet of our own (\(route.isPing ? "echo" : route.isUDP ? "UDP" : "TCP SYN") from \(route.source)"
-            + (route.isPing ? "" : ":\(packet.sourcePort)") + " to \(route.destination)" + (route.isPing ? ")" : ":\(route.port))")
+        let what =
+            "a packet of our own (\(route.isPing ? "echo" : route.isUDP ? "UDP" : "TCP SYN") from \(route.source)"
+            + (route.isPing ? "" : ":\(packet.sourcePort)") + " to \(route.destination)"
+            + (route.isPing ? ")" : ":\(route.port))")
         if let network = route.network {
             let home = home
             let port = try at(network) { () throws(UrsaError) -> String? in
                 try LiveTrace.sendFromBridge(packet, route, mac: home.mac("trace \(network)"))
             }
-            return Sent(place: "network \(network)", words: "\(what) is sent by a port beside the machine's", port: port)
+            return Sent(
+                place: "network \(network)", words: "\(what) is sent by a port beside the machine's", port: port)
         }
         if route.isFromHost {
             try LiveTrace.sendFromHost(packet)
@@ -197,14 +222,17 @@ public struct LiveTrace: Sendable {
                 outcome: .dropped)
         }
         return Trace(
-            steps: before + [Trace.Step(sent.place, "it came out of the port \(port)", decides: true)], outcome: .passes)
+            steps: before + [Trace.Step(sent.place, "it came out of the port \(port)", decides: true)], outcome: .passes
+        )
     }
 
     /// By a raw socket, so that it goes the way of the host's own packets.
     private static func sendFromHost(_ asked: ProbePacket) throws(UrsaError) {
         var packet = asked
         let family = packet.destination.isIPv6 ? AF_INET6 : AF_INET
-        if let source = HostAddress.towards(packet.destination) { packet.source = source } else {
+        if let source = HostAddress.towards(packet.destination) {
+            packet.source = source
+        } else {
             throw UrsaError(.io, "the host has no way to \(packet.destination)")
         }
         let fd = OwnedFD(

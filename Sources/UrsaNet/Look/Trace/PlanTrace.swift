@@ -59,7 +59,9 @@ public struct PlanTrace {
         case .host: return [host]
         case .outside: return [outside(nil)]
         case .address(let address):
-            if hostAddresses.contains(address) { return [Found(name: "\(address)", place: .host, addresses: [address])] }
+            if hostAddresses.contains(address) {
+                return [Found(name: "\(address)", place: .host, addresses: [address])]
+            }
             let members = all.filter { $0.addresses.contains(address) }
             if !members.isEmpty { return members }
             for network in matrix.topology.networks where network.sources.contains(where: { $0.contains(address) }) {
@@ -72,13 +74,16 @@ public struct PlanTrace {
             let near = nearMiss(name, among: all.map(\.name) + ["host", "net"])
             throw UrsaError(
                 .notFound, "there is no machine '\(name)'",
-                remedy: near.map { "did you mean '\($0)'?" } ?? "name a machine, an address, `host`, or `net` for outside")
+                remedy: near.map { "did you mean '\($0)'?" }
+                    ?? "name a machine, an address, `host`, or `net` for outside")
         }
     }
 
     private var all: [Found] {
         var result: [Found] = []
-        for (name, members) in wish.networks.map({ ($0.name, $0.members) }) + wish.bridges.map({ ($0.name, $0.members) }) {
+        for (name, members) in wish.networks.map({ ($0.name, $0.members) })
+            + wish.bridges.map({ ($0.name, $0.members) })
+        {
             for member in members {
                 // A machine on somebody else's segment may have an address that is not known here.
                 let addresses = member.addresses.filter { $0 != .v4(IPv4Address(0)) }
@@ -111,7 +116,8 @@ public struct PlanTrace {
             view.links.first { $0.addresses.contains { $0.contains(address) } && $0.network == nil }
         }
         let uplink =
-            wish.uplinks.first { near?.name == $0.interface } ?? (near == nil ? wish.uplinks.first { $0.isHealthy } : nil)
+            wish.uplinks.first { near?.name == $0.interface }
+            ?? (near == nil ? wish.uplinks.first { $0.isHealthy } : nil)
         return Found(
             name: address.map { "\($0)" } ?? "outside", place: uplink.map { .uplink($0.name) } ?? .outside,
             addresses: address.map { [$0] } ?? [Self.stranger, Self.stranger6], uplink: uplink)
@@ -136,7 +142,8 @@ public struct PlanTrace {
             say(target.name, "has no \(wants6 ? "IPv6" : "IPv4") address", decides: true)
             return end(.unreachable)
         }
-        guard let from = pick(source, wants6) ?? (source.place == .host ? (wants6 ? Self.stranger6 : Self.stranger) : nil)
+        guard
+            let from = pick(source, wants6) ?? (source.place == .host ? (wants6 ? Self.stranger6 : Self.stranger) : nil)
         else {
             say(source.name, "has no \(wants6 ? "IPv6" : "IPv4") address", decides: true)
             return end(.unreachable)
@@ -158,9 +165,12 @@ public struct PlanTrace {
             if let trace = leave(name, source, target, to, &way) { return trace }
         } else if source.place != .host {
             way.interface = source.uplink?.interface ?? interface(towards: from)
-            way.gateway = source.uplink?.gateway.map { .v4($0) } ?? way.interface.flatMap { view.link($0)?.gateways.first }
-            say("outside", "it comes in by \(way.interface ?? "a link of the host")"
-                + (source.uplink.map { ", uplink \($0.name)" } ?? ""))
+            way.gateway =
+                source.uplink?.gateway.map { .v4($0) } ?? way.interface.flatMap { view.link($0)?.gateways.first }
+            say(
+                "outside",
+                "it comes in by \(way.interface ?? "a link of the host")"
+                    + (source.uplink.map { ", uplink \($0.name)" } ?? ""))
         }
         return pass(source, target, from, to, query.traffic, way)
     }
@@ -233,7 +243,8 @@ public struct PlanTrace {
         var isForwarded = false
         let isOutside = source.place != .host && start.network == nil
         // Somebody outside can't know a private address: he calls the port of the host that leads there.
-        if isOutside, case .network(let name) = target.place, let network = wish.networks.first(where: { $0.name == name }),
+        if isOutside, case .network(let name) = target.place,
+            let network = wish.networks.first(where: { $0.name == name }),
             network.model == .nat, let member = target.member, let port = published(member.machine, asked, source, to)
         {
             let called = port.hostAddress ?? host.addresses.first { $0.isIPv6 == to.isIPv6 } ?? to
@@ -253,6 +264,7 @@ public struct PlanTrace {
             }
         }
         if case .network(let name) = target.place { way.target = name }
+        way.isReturned = isForwarded && source.place == target.place
         route = way
         if target.place == .host, source.place == .host {
             say("the host", "it is the host's own", decides: true)
@@ -274,12 +286,16 @@ public struct PlanTrace {
         }
     }
 
-    private mutating func arrive(_ source: Found, _ target: Found, _ destination: IPAddress, _ isForwarded: Bool) -> Trace {
+    private mutating func arrive(_ source: Found, _ target: Found, _ destination: IPAddress, _ isForwarded: Bool)
+        -> Trace
+    {
         switch target.place {
         case .host: say("the host", "receives it")
         case .network(let name):
             if isForwarded, source.place == target.place {
-                say("the host", "sends it back into \(name) under its own address, so that the answer comes by here too")
+                say(
+                    "the host", "sends it back into \(name) under its own address, so that the answer comes by here too"
+                )
             }
             say("network \(name)", "the frame goes to \(target.name)")
             say(target.name, "receives it")
@@ -304,7 +320,9 @@ public struct PlanTrace {
         } else if chosen.isEmpty {
             say("the host", "it leaves by the host's default route, \(defaultLink?.name ?? "?")")
         } else if chosen.count == 1, let only = chosen.first {
-            say("uplink \(only.name)", "it leaves by \(only.interface)" + (pinned.isEmpty ? "" : ", where its network is pinned"))
+            say(
+                "uplink \(only.name)",
+                "it leaves by \(only.interface)" + (pinned.isEmpty ? "" : ", where its network is pinned"))
         } else {
             let parts = chosen.map { "\($0.name) (\($0.weight))" }.joined(separator: ", ")
             say("uplinks", "it leaves by one of \(parts), as their weights have it")
@@ -342,7 +360,8 @@ public struct PlanTrace {
     ) -> PublishedPort? {
         ports.first { port in
             let wanted: Connection.Traffic = port.isUDP ? .udp(port.guestPort) : .tcp(port.guestPort)
-            return port.machine == machine && traffic == wanted && (port.uplink == nil || port.uplink == source.uplink?.name)
+            return port.machine == machine && traffic == wanted
+                && (port.uplink == nil || port.uplink == source.uplink?.name)
                 && (!to.isIPv6 || port.guestAddress6 != nil)
         }
     }
@@ -404,7 +423,8 @@ extension Rule {
         if transport != .any { parts.append(transport.rawValue) }
         if !ports.isEmpty {
             parts.append(
-                ports.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ", "))
+                ports.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(
+                    separator: ", "))
         }
         if !sources.isEmpty { parts.append("from \(sources.map(\.description).joined(separator: ", "))") }
         if !destinations.isEmpty { parts.append("to \(destinations.map(\.description).joined(separator: ", "))") }

@@ -78,6 +78,8 @@ public struct TraceRoute: Sendable, Hashable {
     var target: String?
     /// Whether it never leaves its bridge.
     var isSegment = false
+    /// Whether the host sends it back into the network that it came from.
+    var isReturned = false
     /// The receiver's Ethernet address, on the same bridge.
     var mac: MACAddress?
 }

@@ -35,7 +35,9 @@ struct TraceEvent: Sendable, Hashable {
             bytes.flatMap { $0.count >= 4 ? UInt32(bigEndian: $0.number(at: 0, as: UInt32.self)) : nil }
         }
         rule =
-            attributes[Int(NFTA_TRACE_RULE_HANDLE.rawValue)].map { UInt64(bigEndian: $0.number(at: 0, as: UInt64.self)) }
+            attributes[Int(NFTA_TRACE_RULE_HANDLE.rawValue)].map {
+                UInt64(bigEndian: $0.number(at: 0, as: UInt64.self))
+            }
             ?? 0
         switch number(attributes[Int(NFTA_TRACE_TYPE.rawValue)]) {
         case 1: kind = .policy

@@ -89,14 +89,16 @@ public struct TraceQuery: Sendable, Hashable {
             if let port {
                 guard let number = UInt16(port), number > 0 else {
                     throw UrsaError(
-                        .usage, "'\(port)' is no port", place: "TO", remedy: "ports are 1 to 65535: `db:5432`, `db:53/udp`")
+                        .usage, "'\(port)' is no port", place: "TO",
+                        remedy: "ports are 1 to 65535: `db:5432`, `db:53/udp`")
                 }
                 switch transport {
                 case nil, "tcp": traffic = .tcp(number)
                 case "udp": traffic = .udp(number)
                 default:
                     throw UrsaError(
-                        .usage, "'\(transport ?? "")' is no protocol with ports", place: "TO", remedy: "use /tcp or /udp")
+                        .usage, "'\(transport ?? "")' is no protocol with ports", place: "TO",
+                        remedy: "use /tcp or /udp")
                 }
             } else {
                 guard transport == nil || transport == "icmp" else {

@@ -41,7 +41,8 @@ struct TestNetworks: Verb {
         var table = Table("", "TOPIC", "PROMISE", "EXPECTED", "SEEN", "WHY")
         for promise in promises where !quiet || !promise.isKept {
             table.add(
-                promise.isKept ? "ok" : "BROKEN", promise.topic, promise.what, promise.expected, promise.seen, promise.why)
+                promise.isKept ? "ok" : "BROKEN", promise.topic, promise.what, promise.expected, promise.seen,
+                promise.why)
         }
         if !promises.isEmpty, !quiet || broken > 0 { table.print() }
         Screen.line("\(promises.count) promises, " + (broken == 0 ? "all kept" : "\(broken) broken"))

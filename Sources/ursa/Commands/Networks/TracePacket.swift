@@ -46,7 +46,9 @@ struct TracePacket: Verb {
         if let live = answer.live {
             show(live, "kernel", colours)
             if answer.disagrees {
-                Screen.note("the kernel does not do what is planned: something that Ursa did not make decides, or `ursa settle` is needed")
+                Screen.note(
+                    "the kernel does not do what is planned: something that Ursa did not make decides, or `ursa settle` is needed"
+                )
             }
         }
         return answer
