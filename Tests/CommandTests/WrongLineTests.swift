@@ -35,7 +35,7 @@ private let unknownOptions: [WrongLine] = [
     WrongLine(usage, "top", "-i", "1e9"), WrongLine(usage, "top", "-i", huge), WrongLine(usage, "top", "-i", ""),
     WrongLine(usage, "net", "ls", "lab"), WrongLine(usage, "net", "inspect"), WrongLine(usage, "image", "rm"),
     WrongLine(usage, "net", "map", "lab"), WrongLine(usage, "net", "map", "--svg"),
-    WrongLine(usage, "net", "map", "--json", "--svg", "x.svg"), WrongLine(missing, "net", "map", "-f", "/nosuch"),
+    WrongLine(missing, "net", "map", "-f", "/nosuch"),
     WrongLine(usage, "net", "trace"), WrongLine(usage, "net", "trace", "web"), WrongLine(usage, "net", "trace", "→"),
     WrongLine(usage, "net", "trace", "web", "db", "x"), WrongLine(usage, "net", "trace", "web", "db:99999"),
     WrongLine(usage, "net", "trace", "web", "db:80/sctp"), WrongLine(usage, "net", "trace", "web", ":80"),

@@ -121,15 +121,7 @@ extension Ursa {
         let (networks, machines, claims) = try store.read { db in
             (try db.networks(), try db.machines(), try db.liveClaims())
         }
-        return try wishes(
-            store, networks: networks, machines: machines, live: liveMachines(machines, claims: claims))
-    }
-
-    /// The same of records that may only be imagined, as if `live` ran.
-    func wishes(
-        _ store: Store, networks: [NetworkRecord], machines: [MachineRecord], live: Set<String>, spec: Spec? = nil
-    ) throws(UrsaError) -> HostWish {
-        Wishes.host(networks, machines, live: live)
+        return Wishes.host(networks, machines, live: liveMachines(machines, claims: claims))
     }
 }
 

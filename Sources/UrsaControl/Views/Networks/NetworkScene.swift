@@ -26,7 +26,7 @@ struct NetworkScene {
         wish = try ursa.wishes(store)
         var all = records
         for index in all.indices { all[index].wanted = true }
-        whole = try ursa.wishes(store, networks: all, machines: machines, live: Set(machines.map(\.name)))
+        whole = try ursa.everything(store, networks: all, machines: machines)
     }
 
     /// Names of the networks that should be up right now.
@@ -50,6 +50,14 @@ extension Ursa {
                 remedy: "`ursa run tiny` makes a machine, `ursa up` all of a file")
         }
         return try Store(home: home)
+    }
+
+    /// What is wanted of the host when all these machines run, by what `spec` says of the host, else by what the store
+    /// has of that.
+    func everything(
+        _ store: Store, networks: [NetworkRecord], machines: [MachineRecord], spec: Spec? = nil
+    ) throws(UrsaError) -> HostWish {
+        Wishes.host(networks, machines, live: Set(machines.map(\.name)))
     }
 
     /// A published port in words: `tcp 8080 → 80`, `comcast tcp 2222 → 22`, `udp 192.0.2.2:53 → 53`.

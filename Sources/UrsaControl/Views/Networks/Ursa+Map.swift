@@ -37,9 +37,7 @@ extension Ursa {
         let store = try Store(home: home)
         let future = try future(spec, project: project, store)
         let view = try HostNetworks(home: mark(store)).view()
-        let whole = try wishes(
-            store, networks: future.networks, machines: future.machines, live: Set(future.machines.map(\.name)),
-            spec: spec)
+        let whole = try everything(store, networks: future.networks, machines: future.machines, spec: spec)
         let machines = future.machines.filter { machine in spec.machines.contains { $0.name == machine.name } }
         let ports = { (name: String) in whole.networks.flatMap(\.ports).filter { $0.machine == name }.map(Ursa.words) }
         return NetworkMap.make(
