@@ -28,7 +28,7 @@ struct LinksTests {
     @Test("a strict reverse path filter matters only with several uplinks")
     func reversePath() throws {
         let host = try FakeHost(["/proc/net/route": Self.routes, "/proc/sys/net/ipv4/conf/all/rp_filter": "1"])
-        #expect(host.examine(ReversePathCheck()).isEmpty)
+        #expect(try host.single(ReversePathCheck()).severity == .ok)
         try host.write("/proc/net/route", Self.routes + Self.second)
         #expect(
             host.examine(ReversePathCheck()).map(\.remedy) == [

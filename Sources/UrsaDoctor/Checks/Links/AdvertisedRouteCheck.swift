@@ -13,7 +13,8 @@ struct AdvertisedRouteCheck: Check {
                     + "the route ends with its lifetime",
                 remedy: host.command("sysctl", "-w", "net.ipv6.conf.\(route.link).accept_ra=2"))
         }
-        if !findings.isEmpty || advertised.isEmpty { return findings }
-        return [ok("the advertised IPv6 default route stays (\(advertised[0].link))")]
+        if !findings.isEmpty { return findings }
+        guard let route = advertised.first else { return [ok("no IPv6 default route hangs on advertisements")] }
+        return [ok("the advertised IPv6 default route stays (\(route.link))")]
     }
 }

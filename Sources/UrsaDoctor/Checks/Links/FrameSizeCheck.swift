@@ -8,7 +8,7 @@ struct FrameSizeCheck: Check {
         func size(_ link: String) -> Int? { host.link(link, "mtu").flatMap { Int($0) } }
         guard
             let (narrow, least) = uplinks.compactMap({ link in size(link).map { (link, $0) } }).min(by: { $0.1 < $1.1 })
-        else { return [] }
+        else { return [ok("there is no default route")] }
         let wide = host.links.filter { link in
             (host.link(link, "ifalias")?.hasPrefix("ursa:") ?? false) && (size(link) ?? 0) > least
         }

@@ -8,7 +8,7 @@ struct ReversePathCheck: Check {
         for route in host.defaultRoutes where !route.isIPv6 && !uplinks.contains(route.link) {
             uplinks.append(route.link)
         }
-        guard uplinks.count > 1 else { return [] }
+        guard uplinks.count > 1 else { return [ok("at most one way out, so the reverse path filter loses nothing")] }
         let folder = "/proc/sys/net/ipv4/conf"
         let all = host.peek("\(folder)/all/rp_filter").flatMap { Int($0) } ?? 0
         // The higher one of `all` and the link's own counts.

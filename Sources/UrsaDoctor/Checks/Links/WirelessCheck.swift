@@ -3,7 +3,9 @@ struct WirelessCheck: Check {
     let topic = "wireless"
 
     func examine(_ host: HostFacts) -> [Finding] {
-        host.links.filter { host.exists("/sys/class/net/\($0)/phy80211") }.map { link in
+        let wireless = host.links.filter { host.exists("/sys/class/net/\($0)/phy80211") }
+        guard !wireless.isEmpty else { return [ok("no link is Wi-Fi")] }
+        return wireless.map { link in
             if host.exists("/sys/class/net/\(link)/brport") {
                 return warning(
                     "\(link) is Wi-Fi and a port of a bridge: machines' frames don't get past the access point",
