@@ -107,7 +107,7 @@ extension Ursa {
         guard File.exists(home.storePath) else { return [] }
         let store = try Store(home: home)
         let scene = try NetworkScene(self, store)
-        let health = scene.host?.health(scene.wish.networks.map(\.name)) ?? [:]
+        let health = scene.host?.health(scene.wish.watched) ?? [:]
         let map = NetworkMap.make(
             home: scene.mark, wish: scene.whole, view: nil, machines: [], up: [])
         return scene.records.map { record in

@@ -17,7 +17,7 @@ extension Ursa {
         var impairments: [String: [String: Impairment]] = [:]
         var troubles: [String: String] = [:]
         if let root = scene.host {
-            troubles = root.health(scene.wish.networks.map(\.name))
+            troubles = root.health(scene.wish.watched)
             for network in scene.wish.networks {
                 impairments[network.name] = (try? root.impairments(network: network.name)) ?? [:]
             }
