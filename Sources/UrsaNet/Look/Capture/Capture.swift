@@ -84,19 +84,16 @@ extension HostNetworks {
     private func join(_ targets: [CaptureTarget], _ ears: inout [Ear]) throws(UrsaError) {
         for target in targets {
             let known = Set(ears.filter { $0.network == target.network }.map(\.index))
-            let open = { () throws(UrsaError) -> [Ear] in try Ear.open(target, except: known) }
-            if let network = target.network, networkNamespace(network).exists {
-                ears += try networkNamespace(network).run { () throws(UrsaError) -> [Ear] in
-                    try Ear.open(target, except: known)
-                }
-            } else if target.network == nil {
-                ears += try open()
+            guard let network = target.network else {
+                ears += try Ear.open(target, bridge: nil, except: known)
+                continue
+            }
+            guard let place = place(network) else { continue }
+            ears += try place.run { () throws(UrsaError) -> [Ear] in
+                try Ear.open(target, bridge: place.bridge, except: known)
             }
         }
     }
-
-    /// The namespace of a network.
-    func networkNamespace(_ network: String) -> NetworkNamespace { home.namespace(network) }
 }
 
 /// A socket on one link, with what belongs to it. Used by the thread that captures only.
@@ -124,7 +121,8 @@ private final class Ear: @unchecked Sendable {
 
     func wants(_ frame: CapturedFrame) -> Bool { direction == nil || direction == frame.isOutgoing }
 
-    static func open(_ target: CaptureTarget, except known: Set<Int32>) throws(UrsaError) -> [Ear] {
+    static func open(_ target: CaptureTarget, bridge name: String?, except known: Set<Int32>) throws(UrsaError) -> [Ear]
+    {
         let links = try NetlinkSocket().links()
         var result: [Ear] = []
         switch target.choice {
@@ -133,7 +131,7 @@ private final class Ear: @unchecked Sendable {
                 result.append(try Ear(target, link, direction: nil))
             }
         case .network:
-            guard let bridge = links.first(where: { $0.name == BridgeName.bridge }) else { return [] }
+            guard let bridge = links.first(where: { $0.name == name }) else { return [] }
             if !known.contains(bridge.index) { result.append(try Ear(target, bridge, direction: true)) }
             for link in links where link.master == bridge.index && !known.contains(link.index) {
                 result.append(try Ear(target, link, direction: false))

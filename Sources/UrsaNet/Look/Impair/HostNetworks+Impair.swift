@@ -23,6 +23,11 @@ extension HostNetworks {
     /// - Throws: `.unsupported` when a delay is wanted and the kernel has no netem; then nothing is changed.
     public func impair(network: String, tap: String?, _ impairment: Impairment?) throws(UrsaError) {
         guard home.namespace(network).exists else {
+            guard place(network) == nil else {
+                throw UrsaError(
+                    .unsupported, "network \(network) has its bridge on the host, where an impairment would outlive it",
+                    remedy: "impair machines of networks that live in a namespace of their own")
+            }
             throw UrsaError(.notFound, "the network \(network) is not up", remedy: "`ursa net ls` lists networks")
         }
         try home.namespace(network).run { () throws(UrsaError) in

@@ -91,7 +91,8 @@ extension NetworkMap {
                 subnets: ["\(network.subnet)"] + (network.subnet6.map { ["\($0)"] } ?? []),
                 router: "\(network.gateway)",
                 bridge: network.isOnHost
-                    ? "bridge on the host" : "br0 in \(home?.namespaceName(network.name) ?? "its namespace")",
+                    ? (home.map { "\($0.bridgeName(network.name)) on the host" } ?? "bridge on the host")
+                    : "br0 in \(home?.namespaceName(network.name) ?? "its namespace")",
                 stem: network.model == .isolated || network.isOnHost ? nil : home?.stemName(network.name),
                 interface: network.publishedOn, uplinks: network.uplinks, zone: zones.zone(of: .network(network.name)),
                 isUp: up.contains(network.name), trouble: troubles[network.name],
@@ -100,7 +101,9 @@ extension NetworkMap {
         result += wish.bridges.map { bridge in
             Network(
                 name: bridge.name, model: "bridged", way: "on the LAN of \(bridge.interface ?? bridge.bridge ?? "?")",
-                subnets: [], router: nil, bridge: bridge.bridge.map { "\($0), kept by others" } ?? "bridge on the host",
+                subnets: [], router: nil,
+                bridge: bridge.bridge.map { "\($0), kept by others" }
+                    ?? (home.map { "\($0.bridgeName(network.name)) on the host" } ?? "bridge on the host"),
                 stem: nil, interface: bridge.interface ?? bridge.bridge, uplinks: [],
                 zone: zones.zone(of: .network(bridge.name)),
                 isUp: up.contains(bridge.name), trouble: troubles[bridge.name],

@@ -10,7 +10,7 @@ final class ProbeGuest: Sendable {
     /// Its card's Ethernet address.
     let mac: MACAddress
     private let namespace: SharedFD
-    private let network: NetworkNamespace
+    private let place: NetworkPlace
     private let port: String
 
     /// Plugs a guest into a network. `number` tells several apart, 0…9.
@@ -19,7 +19,10 @@ final class ProbeGuest: Sendable {
         addresses = free
         let mac = home.mac("probe \(wish.name) \(number)")
         self.mac = MACAddress(mac.reduce(0) { $0 << 8 | UInt64($1) })
-        network = home.namespace(wish.name)
+        guard let place = home.place(wish.name) else {
+            throw UrsaError(.notFound, "the network \(wish.name) is not up")
+        }
+        self.place = place
         port = "uprobe\(number)"
         let raw = try OSThread.run { () throws(UrsaError) -> Int32 in
             try check(clinux_unshare_network(), "make a network namespace for a probe")
@@ -27,9 +30,9 @@ final class ProbeGuest: Sendable {
         }
         namespace = SharedFD(OwnedFD(raw))
         let name = port
-        try network.run { () throws(UrsaError) in
+        try place.run { () throws(UrsaError) in
             let socket = try NetlinkSocket()
-            guard let bridge = try socket.link(BridgeName.bridge) else {
+            guard let bridge = try socket.link(place.bridge) else {
                 throw UrsaError(.notFound, "the network \(wish.name) has lost its bridge", remedy: "`ursa settle`")
             }
             let portMAC: [UInt8] = [0xfe, 0x75, 0x72, 0x73, 0x62, UInt8(truncatingIfNeeded: number)]
@@ -69,7 +72,7 @@ final class ProbeGuest: Sendable {
                 try socket.transact(requests)
                 try ProbePort.wait(for: ["eth0"])
             }
-            try network.run { () throws(UrsaError) in try ProbePort.wait(for: [name]) }
+            try place.run { () throws(UrsaError) in try ProbePort.wait(for: [name]) }
         } catch {
             unplug()
             throw error
@@ -80,7 +83,7 @@ final class ProbeGuest: Sendable {
 
     private func unplug() {
         let name = port
-        try? network.run { () throws(UrsaError) in try NetlinkSocket().transact([LinkRequest.delete(.name(name))]) }
+        try? place.run { () throws(UrsaError) in try NetlinkSocket().transact([LinkRequest.delete(.name(name))]) }
     }
 
     /// Runs on a thread inside the guest.

@@ -22,7 +22,7 @@ public struct PromiseTest {
             for promise in promises { report(promise) }
             all += promises
         }
-        for network in wish.networks where home.namespace(network.name).exists {
+        for network in wish.networks where home.place(network.name) != nil {
             do throws(UrsaError) { try add(services(network)) } catch {
                 add([Promise("network", network.name, expected: "can be probed", seen: "can't", why: error.description)]
                 )
@@ -178,7 +178,7 @@ public struct PromiseTest {
             let uplink = wish.uplinks.first { $0.isHealthy }
             result.append((.outside, uplink.map { .uplink($0.name) } ?? .outside))
         }
-        for network in wish.networks where home.namespace(network.name).exists {
+        for network in wish.networks where home.place(network.name) != nil {
             guard let member = network.members.first else { continue }
             result.append((.address(.v4(member.address)), .network(network.name)))
         }

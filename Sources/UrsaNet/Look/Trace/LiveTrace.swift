@@ -29,15 +29,7 @@ public struct LiveTrace: Sendable {
             kind: route.isPing ? .ping : route.isUDP ? .udp : .tcp, source: route.source,
             destination: route.destination,
             sourcePort: UInt16.random(in: 41_000...60_900), port: route.port)
-        // The stations of its way; one that goes back into the network that it came from is heard there twice.
-        var stations: [String?] = [nil]
-        if let network = route.network { stations = route.isSegment ? [network] : [network, nil] }
-        if let target = route.target, !route.isSegment,
-            route.network == nil || target != route.network || route.isReturned
-        {
-            stations.append(target)
-        }
-        if let network = route.network, route.target == network, !route.isReturned { stations = [network] }
+        let stations = stations(of: route)
         var places: [String?] = []
         for name in stations where !places.contains(name) { places.append(name) }
         var posts: [Post] = []
@@ -97,8 +89,27 @@ public struct LiveTrace: Sendable {
         }
         let place = post.network.map { "network \($0)" } ?? "the host"
         steps.append(arrival(place, post.network, end, route))
-        let isThere = route.target == post.network || (route.target == nil && post.network == nil)
+        let isThere = station(route.target) == post.network
         return Trace(steps: steps, outcome: isThere ? .passes : .unreachable)
+    }
+
+    /// The stations of its way; one that goes back into the network that it came from is heard there twice. A network
+    /// with its bridge on the host is heard there.
+    private func stations(of route: TraceRoute) -> [String?] {
+        let isInside = route.target != nil && route.target == route.network && !route.isReturned
+        var all: [String?] = []
+        if let network = route.network { all.append(network) }
+        if !isInside {
+            all.append(nil)
+            if let target = route.target { all.append(target) }
+        }
+        var result: [String?] = []
+        for station in all.map(station) where result.isEmpty || result.last != .some(station) { result.append(station) }
+        return result
+    }
+
+    private func station(_ network: String?) -> String? {
+        network.flatMap { home.namespace($0).exists ? $0 : nil }
     }
 
     private func arrival(_ place: String, _ network: String?, _ end: TraceEvent, _ route: TraceRoute) -> Trace.Step {
@@ -157,9 +168,12 @@ public struct LiveTrace: Sendable {
             + (route.isPing ? "" : ":\(packet.sourcePort)") + " to \(route.destination)"
             + (route.isPing ? ")" : ":\(route.port))")
         if let network = route.network {
-            let home = home
-            let port = try at(network) { () throws(UrsaError) -> String? in
-                try LiveTrace.sendFromBridge(packet, route, mac: home.mac("trace \(network)"))
+            guard let place = home.place(network) else {
+                throw UrsaError(.notFound, "the network \(network) is not up", remedy: "start a machine on it")
+            }
+            let mac = home.mac("trace \(network)")
+            let port = try place.run { () throws(UrsaError) -> String? in
+                try LiveTrace.sendFromBridge(packet, route, place, mac: mac)
             }
             return Sent(
                 place: "network \(network)", words: "\(what) is sent by a port beside the machine's", port: port)
@@ -176,10 +190,10 @@ public struct LiveTrace: Sendable {
     }
 
     private static func sendFromBridge(
-        _ packet: ProbePacket, _ route: TraceRoute, mac: [UInt8]
+        _ packet: ProbePacket, _ route: TraceRoute, _ place: NetworkPlace, mac: [UInt8]
     ) throws(UrsaError) -> String? {
         let socket = try NetlinkSocket()
-        guard let bridge = try socket.link(BridgeName.bridge) else { throw UrsaError(.notFound, "the bridge is gone") }
+        guard let bridge = try socket.link(place.bridge) else { throw UrsaError(.notFound, "the bridge is gone") }
         let ours = try ProbePort.onBridge(bridge, mac: mac)
         defer { ProbePort.remove() }
         let target = route.isSegment ? route.mac : nil
