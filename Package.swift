@@ -113,8 +113,8 @@ let package = Package(
         .testTarget(
             name: "HostileTests",
             dependencies: [
-                "TestSupport", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaKeeper", "UrsaQMP",
-                "UrsaBase", "CLinux",
+                "TestSupport", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaFirewall", "UrsaKeeper",
+                "UrsaQMP", "UrsaBase", "CLinux",
                 "ursa",
                 "ursa-keeper",
             ],

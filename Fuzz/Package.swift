@@ -11,8 +11,10 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-let libraries: [Target.Dependency] = ["UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaImages", "UrsaNet"]
-    .map { .product(name: $0, package: "ursa") }
+let libraries: [Target.Dependency] = [
+    "UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaDisk", "UrsaImages", "UrsaNet",
+]
+.map { .product(name: $0, package: "ursa") }
 
 let package = Package(
     name: "ursa-fuzz",

@@ -127,7 +127,8 @@ public enum DiskImage {
                 companions.append(companion)
             }
         }
-        return try ForeignImage.open(file, format: format, backing: backing, companions: companions)
+        return try ForeignImage.open(
+            file, format: format, backing: backing, alone: options.withoutBacking, companions: companions)
     }
 
     private static func openQcow2(

@@ -32,14 +32,15 @@ enum ForeignImage {
     /// Opens an image for reading.
     /// - Parameters:
     ///   - backing: what a qcow image was made over, when `names` says one.
+    ///   - alone: opens an image without what it was made over, which then reads as zeros.
     ///   - companions: the files that `names` says of a vmdk image, open, in that order.
     /// - Throws: what is wrong or not done here, with file, structure and offset.
     static func open(
         _ file: any ByteSource, format: DiskFormat, backing: (any DiskReader)? = nil,
-        companions: [any ByteSource] = []
+        alone: Bool = false, companions: [any ByteSource] = []
     ) throws(UrsaError) -> any DiskReader {
         switch format {
-        case .qcow: try QcowReader(file: file, backing: backing)
+        case .qcow: try QcowReader(file: file, backing: backing, alone: alone)
         case .vmdk: try VMDKReader(file: file, companions: companions)
         case .vdi: try VDIReader(file: file)
         case .vpc: try VPCReader(file: file)

@@ -105,6 +105,8 @@ struct Written: Sendable, CustomTestStringConvertible {
         try QemuImg.run("convert", "-f", "qcow", "-O", "raw", folder("a"), folder("b"))
         #expect(difference(try reader.content(), try File.read(folder("b"))) == nil)
         #expect(try reader.extent(at: 0, limit: 4096).kind == .unallocated)
+        let alone = try ForeignImage.open(file, format: .qcow, alone: true)
+        #expect(try alone.bytes(at: 0, count: 4096).allSatisfy { $0 == 0 })
 
         try QemuImg.run("create", "-f", "vmdk", folder("p.vmdk"), "1M")
         try QemuImg.run("create", "-f", "vmdk", "-b", "p.vmdk", "-F", "vmdk", folder("d.vmdk"))

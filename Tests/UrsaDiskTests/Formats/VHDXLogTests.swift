@@ -128,6 +128,19 @@ struct VHDXLogWriter {
         #expect(difference(ours, wanted) == nil)
     }
 
+    @Test func `the checksum is Castagnoli's`() {
+        // RFC 3720, B.4, and the check value that catalogues of checksums give.
+        func sum(_ bytes: [UInt8]) -> UInt32 {
+            var sum = CRC32C()
+            bytes.withUnsafeBytes { sum.update($0) }
+            return sum.value
+        }
+        #expect(sum(Array("123456789".utf8)) == 0xe306_9283)
+        #expect(sum([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
+        #expect(sum([UInt8](repeating: 0xff, count: 32)) == 0x62a8_ab43)
+        #expect(sum(Array(0..<32)) == 0x46dd_794e)
+    }
+
     @Test func `an entry that was not wholly written ends the log before it`() throws {
         let folder = try ScratchFolder()
         let (image, disk, data) = try image(folder)

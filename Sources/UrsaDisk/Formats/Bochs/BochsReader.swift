@@ -76,8 +76,12 @@ final class BochsReader: ClusterReader {
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try extent(of: cluster) == nil else { return try merged(at: cluster, limit: limit) }
-        return try missing(at: cluster, limit: limit, perTable: extentSize / 512) { (cluster) throws(UrsaError) in
-            try extent(of: cluster) == nil
+        let sectors = extentSize / 512
+        return try missing(at: cluster, limit: limit, perTable: sectors) { (last, limit) throws(UrsaError) in
+            let entry = catalogue + last / sectors * 4
+            let more = try tables.repeats(of: 4, at: entry, limit: limit, of: "catalogue")
+            // The next number is on the next page.
+            return try more > 0 ? more : extent(of: last + 1) == nil ? 1 : 0
         }
     }
 }

@@ -58,7 +58,7 @@ extension ClusterReader {
     func merged(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         let place = try place(of: cluster)
         let isEmpty = place == .zero || place == .unallocated
-        let limit = min(limit, isEmpty ? 1 << 26 : 1 << 20)
+        let limit = min(limit, isEmpty ? 1 << 18 : 1 << 16)
         var count: UInt64 = 1
         while count < limit {
             if isEmpty {
@@ -72,13 +72,18 @@ extension ClusterReader {
         return (place, count)
     }
 
-    /// The run of clusters whose tables, each for `perTable` of them, are missing. That of the first is.
+    /// The run of clusters whose tables, each for `perTable` of them, are missing. That of the first is; `more` says how
+    /// many of the tables after it, at most its second argument, are too as far as one page of the first table tells.
     func missing(
-        at cluster: UInt64, limit: UInt64, perTable: UInt64, _ isMissing: (UInt64) throws(UrsaError) -> Bool
+        at cluster: UInt64, limit: UInt64, perTable: UInt64, _ more: (UInt64, UInt64) throws(UrsaError) -> UInt64
     ) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         var count = perTable - cluster % perTable
-        let most = min(limit, perTable << 16)
-        while count < most, try isMissing(cluster + count) { count += perTable }
+        let most = min(limit, perTable << 14)
+        while count < most {
+            let found = try more(cluster + count - 1, (most - count + perTable - 1) / perTable)
+            guard found > 0 else { break }
+            count += found * perTable
+        }
         return (.unallocated, min(count, limit))
     }
 

@@ -38,8 +38,10 @@ final class QcowReader: ClusterReader {
     }
 
     /// Opens an image.
-    /// - Parameter backing: what lies below; must be given when `backingName` says one.
-    init(file: any ByteSource, backing: (any DiskReader)? = nil) throws(UrsaError) {
+    /// - Parameters:
+    ///   - backing: what lies below; must be given when `backingName` says one.
+    ///   - alone: opens it without what lies below: that reads as zeros.
+    init(file: any ByteSource, backing: (any DiskReader)? = nil, alone: Bool = false) throws(UrsaError) {
         let header = try file.structure("header", of: .qcow, at: 0, count: 48)
         guard Self.recognises(header.bytes) else {
             throw file.damaged(.qcow, "it does not begin as a qcow image of version 1", at: 0)
@@ -68,7 +70,7 @@ final class QcowReader: ClusterReader {
         guard file.holds(entries * 8, at: firstTable) else {
             throw file.damaged(.qcow, "its first table of \(entries) entries passes the end", at: firstTable)
         }
-        if backing == nil, let name = try Self.backingName(of: file) {
+        if backing == nil, !alone, let name = try Self.backingName(of: file) {
             throw file.refused(
                 .qcow, "it is made over another file, \(String(name.prefix(200)))", remedy: "open it with its chain")
         }
@@ -106,8 +108,11 @@ final class QcowReader: ClusterReader {
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try secondTable(of: cluster) == 0 else { return try merged(at: cluster, limit: limit) }
-        return try missing(at: cluster, limit: limit, perTable: 1 << tableBits) { (cluster) throws(UrsaError) in
-            try secondTable(of: cluster) == 0
+        return try missing(at: cluster, limit: limit, perTable: 1 << tableBits) { (last, limit) throws(UrsaError) in
+            let entry = firstTable + (last >> tableBits) * 8
+            let more = try tables.repeats(of: 8, at: entry, limit: limit, of: "first table")
+            // The next number is on the next page.
+            return try more > 0 ? more : secondTable(of: last + 1) == 0 ? 1 : 0
         }
     }
 

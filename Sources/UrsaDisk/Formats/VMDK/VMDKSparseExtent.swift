@@ -145,8 +145,11 @@ final class VMDKSparseExtent: ClusterReader {
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         guard try table(of: cluster) == 0 else { return try merged(at: cluster, limit: limit) }
-        return try missing(at: cluster, limit: limit, perTable: tableLength) { (cluster) throws(UrsaError) in
-            try table(of: cluster) == 0
+        return try missing(at: cluster, limit: limit, perTable: tableLength) { (last, limit) throws(UrsaError) in
+            let entry = directory + last / tableLength * 4
+            let more = try tables.repeats(of: 4, at: entry, limit: limit, of: "grain directory")
+            // The next number is on the next page.
+            return try more > 0 ? more : table(of: last + 1) == 0 ? 1 : 0
         }
     }
 
