@@ -63,7 +63,7 @@ extension ForeignSeen {
         let mended = Set(ForeignHook.needed(self).map { "\($0.family) \($0.table)" })
         let mark = "0x" + String(RulesetPart.passMark, radix: 16)
         return chains.sorted { $0.title < $1.title }.compactMap { chain in
-            guard chain.drops, chain.hook == ForeignChain.forwardHook, chain.family != .bridge,
+            guard chain.drops, !opened.contains(chain), chain.hook == ForeignChain.forwardHook, chain.family != .bridge,
                 chain.family != .netdev, !mended.contains("\(chain.family) \(chain.table)")
             else { return nil }
             // Tables of these names are kept by iptables' commands, which don't like others' in them.

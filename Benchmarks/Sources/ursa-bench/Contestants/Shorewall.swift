@@ -19,31 +19,31 @@ struct Shorewall {
             "shorewall.conf": settings,
             "zones": "fw firewall\nnet ipv4\nloc ipv4\n",
             "interfaces": """
-                ?FORMAT 2
-                net eth0 tcpflags,nosmurfs,routefilter
-                loc br0 tcpflags,nosmurfs,routefilter,routeback,bridge
+            ?FORMAT 2
+            net eth0 tcpflags,nosmurfs,routefilter
+            loc br0 tcpflags,nosmurfs,routefilter,routeback,bridge
 
-                """,
+            """,
             "policy": """
-                loc net ACCEPT
-                loc fw ACCEPT
-                fw all ACCEPT
-                net all DROP info
-                all all REJECT info
+            loc net ACCEPT
+            loc fw ACCEPT
+            fw all ACCEPT
+            net all DROP info
+            all all REJECT info
 
-                """,
+            """,
             "snat": "MASQUERADE 192.168.50.0/24 eth0\n",
             "rules": """
-                ?SECTION NEW
-                Invalid(DROP) net all tcp
-                DNS(ACCEPT) loc fw
-                SSH(ACCEPT) loc fw
-                Ping(ACCEPT) loc fw
-                Ping(DROP) net fw
-                DNAT net loc:192.168.50.10 tcp 80
-                DNAT net loc:192.168.50.11 tcp 2222
+            ?SECTION NEW
+            Invalid(DROP) net all tcp
+            DNS(ACCEPT) loc fw
+            SSH(ACCEPT) loc fw
+            Ping(ACCEPT) loc fw
+            Ping(DROP) net fw
+            DNAT net loc:192.168.50.10 tcp 80
+            DNAT net loc:192.168.50.11 tcp 2222
 
-                """,
+            """,
         ]
         for (name, text) in files { try File.replace("\(folder)/\(name)", text: text) }
     }

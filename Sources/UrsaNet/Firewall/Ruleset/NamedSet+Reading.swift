@@ -1,7 +1,4 @@
 extension NamedSet {
-    /// The set whose only element is a digest of the elements of all others; it is the last one of a table.
-    static let stampName = "stamp"
-
     /// The sets of a table's text as `Ruleset` wrote it, which must be these in their order with whatever elements; nil
     /// for another text.
     static func read(_ text: String, like sets: [NamedSet]) -> [NamedSet]? {
