@@ -29,8 +29,8 @@ public struct Bench: Sendable {
     /// Where a request begins.
     func position(_ number: UInt64, _ image: any DiskReader) throws(UrsaError) -> UInt64 {
         guard image.size >= size else { throw UrsaError(.usage, "the disk is smaller than one request") }
-        let start = offset &+ number &* step
-        return start > image.size - size ? start % (image.size - size + 1) : start
+        let start = (offset &+ number &* step) % image.size
+        return min(start, image.size - size)
     }
 
     /// Makes the requests; returns the seconds they took.
