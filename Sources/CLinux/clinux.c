@@ -1,11 +1,13 @@
 #define _GNU_SOURCE
 #include "clinux.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <linux/fs.h>
 #include <linux/if.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <malloc.h>
 #include <sched.h>
@@ -214,6 +216,18 @@ int32_t clinux_tap_open(const char *name, int32_t vnet_hdr) {
     strncpy(request.ifr_name, name, IFNAMSIZ - 1);
     request.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet_hdr ? IFF_VNET_HDR : 0);
     if (ioctl(fd, TUNSETIFF, &request) < 0) { int e = errno; close(fd); return -e; }
+    return fd;
+}
+
+int32_t clinux_link_socket(int32_t link, uint16_t protocol) {
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -errno;
+    struct sockaddr_ll address;
+    memset(&address, 0, sizeof address);
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(protocol);
+    address.sll_ifindex = link;
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) { int e = errno; close(fd); return -e; }
     return fd;
 }
 

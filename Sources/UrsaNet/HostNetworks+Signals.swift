@@ -13,13 +13,10 @@ extension HostNetworks {
     /// Asks the network's own name server for the IPv4 address of a name, as a guest would; nil when it has none or
     /// does not answer in time. Asked again every 250 ms: a lost packet costs no more than that.
     public func resolves(network: String, name: String, seconds: Double) -> IPv4Address? {
-        guard let server = server(of: network) else { return nil }
         let deadline = Deadline.after(seconds: seconds)
-        let socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let socket = nameServer(of: network)
         guard socket >= 0 else { return nil }
         let fd = OwnedFD(socket)
-        // Connected, so that answers from anybody else never arrive.
-        guard connect(fd, server, 53) == 0 else { return nil }
         while true {
             let id = UInt16.random(in: 0...UInt16.max)
             guard let query = DNSMessage.query(name, id: id) else { return nil }
@@ -79,13 +76,35 @@ extension HostNetworks {
         }
     }
 
-    /// The network's name server: the gateway, to which the host has a route over the stem.
-    private func server(of network: String) -> IPv4Address? {
-        guard let socket = try? NetlinkSocket(), let link = try? socket.link(home.stemName(network)),
-            home.network(alias: link.alias) == network, let routes = try? socket.routes(AF_INET)
-        else { return nil }
-        for route in routes where route.link == link.index {
-            if case .v4(let gateway) = route.gateway { return gateway }
+    /// A UDP socket to the network's name server, or -1. Of a network that the host can't reach it is one inside its
+    /// namespace.
+    private func nameServer(of network: String) -> Int32 {
+        guard let socket = try? NetlinkSocket(), let links = try? socket.links() else { return -1 }
+        let link = links.first { $0.name == home.stemName(network) && home.network(alias: $0.alias) == network }
+        if let link, link.kind == "bridge" { return bridgeAddress(link, socket).map(question) ?? -1 }
+        let namespace = home.namespace(network)
+        let address = try? namespace.run { () throws(UrsaError) -> UInt32 in
+            let socket = try NetlinkSocket()
+            guard let bridge = try socket.link(BridgeName.bridge) else { return 0 }
+            return bridgeAddress(bridge, socket)?.value ?? 0
+        }
+        guard let address, address != 0 else { return -1 }
+        if link != nil { return question(IPv4Address(address)) }
+        let inside = try? namespace.run { () throws(UrsaError) -> Int32 in question(IPv4Address(address)) }
+        return inside ?? -1
+    }
+
+    /// A socket connected to the server, so that answers from anybody else never arrive; -1 when there is no way there.
+    private func question(_ server: IPv4Address) -> Int32 {
+        let socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard socket >= 0 else { return -1 }
+        let fd = OwnedFD(socket)
+        return connect(fd, server, 53) == 0 ? fd.release() : -1
+    }
+
+    private func bridgeAddress(_ bridge: Link, _ socket: NetlinkSocket) -> IPv4Address? {
+        for address in (try? socket.addresses()) ?? [] where address.link == bridge.index {
+            if case .v4(let address) = address.address { return address }
         }
         return nil
     }

@@ -3,49 +3,87 @@ import Glibc
 public import UrsaBase
 
 extension HostNetworks {
-    /// Opens a tap on a network: a new link of that name in the network's namespace, attached to its bridge, up.
+    /// Opens a tap on a network: a new link of that name beside the network's bridge, attached to it, up.
     ///
     /// Frames carry a virtio_net_hdr (IFF_VNET_HDR, 10 bytes until TUNSETVNETHDRSZ says otherwise). The link lives as
     /// long as the descriptor: it is never made persistent, so no crash leaves one behind. The descriptor works for
     /// the process that it is passed to, whatever its namespace and rights.
-    /// - Parameter name: 1–15 bytes, the link's name, unique on the network.
+    /// - Parameters:
+    ///   - name: 1–15 bytes, the link's name, unique on the network (on the host for networks with a bridge there).
+    ///   - isIsolated: whether the port is kept from other isolated ones.
+    ///   - bridge: an existing bridge of the host that the network joins; nil for networks that Ursa makes.
     /// - Throws: `.notFound` when the network is not up, `.conflict` when the name is taken.
-    public func openTap(network: String, name: String) throws(UrsaError) -> OwnedFD {
-        guard (1...15).contains(name.utf8.count), name != ".", name != "..",
-            name.utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != 47 && $0 != 58 && $0 != 37 }),
-            name != BridgeName.bridge, name != BridgeName.stem, name != "lo"
-        else { throw UrsaError(.usage, "\(name) can't be the name of a tap") }
-        let home = home
+    public func openTap(
+        network: String, name: String, isIsolated: Bool = false, bridge: String? = nil
+    ) throws(UrsaError) -> OwnedFD {
+        guard NetworkWish.isLink(name), name != BridgeName.bridge, name != BridgeName.stem, name != "lo" else {
+            throw UrsaError(.usage, "\(name) can't be the name of a tap")
+        }
+        let place = TapPlace(home: home, network: network, tap: name, isIsolated: isIsolated)
         let namespace = home.namespace(network)
-        guard namespace.exists else {
-            throw UrsaError(.notFound, "the network \(network) is not up", remedy: "run `ursa up`")
+        if bridge == nil, namespace.exists {
+            let raw = try namespace.run { () throws(UrsaError) -> Int32 in
+                try place.open(on: BridgeName.bridge, alias: place.home.alias(network)).release()
+            }
+            return OwnedFD(raw)
         }
-        let raw = try namespace.run { () throws(UrsaError) -> Int32 in
-            let socket = try NetlinkSocket()
-            guard let bridge = try socket.link(BridgeName.bridge) else {
-                throw UrsaError(.notFound, "the network \(network) has lost its bridge", remedy: "run `ursa up`")
-            }
-            if try socket.link(name) != nil {
-                throw UrsaError(.conflict, "the network \(network) has a link \(name) already")
-            }
-            let result = clinux_tap_open(name, 1)
-            if result == -EBUSY { throw UrsaError(.conflict, "the network \(network) has a link \(name) already") }
-            if result == -ENOENT || result == -ENODEV {
-                throw UrsaError(
-                    .unsupported, "the kernel has no taps", place: "/dev/net/tun",
-                    remedy: "load the module: modprobe tun")
-            }
-            let tap = OwnedFD(try check(result, "open the tap \(name)"))
-            let link = LinkName.name(name)
-            try socket.transact([
-                LinkRequest.setAlias(link, home.alias(network)),
-                LinkRequest.set(
-                    link, mac: home.mac("tap \(network) \(name)"), mtu: bridge.mtu, action: "set up the tap \(name)"),
-                LinkRequest.noAutomaticIPv6(link),
-                LinkRequest.set(link, up: true, master: bridge.index, action: "attach \(name) to \(network)"),
-            ])
-            return tap.release()
+        if let bridge { return try place.open(on: bridge, alias: home.bridgedAlias(network)) }
+        let own = home.bridgeName(network)
+        let alias = try NetlinkSocket().link(own)?.alias
+        for mark in [home.alias(network), home.bridgedAlias(network)] where alias == mark {
+            return try place.open(on: own, alias: mark)
         }
-        return OwnedFD(raw)
+        throw UrsaError(.notFound, "the network \(network) is not up", remedy: "run `ursa up`")
+    }
+
+    /// Largest frame payload in bytes that a tap of the network takes, as `openTap` has set it; nil when there is none.
+    public func mtu(ofTap name: String, network: String) -> Int? {
+        let home = home
+        let look: @Sendable () throws(UrsaError) -> Int? = { () throws(UrsaError) in
+            try NetlinkSocket().link(name).flatMap { link in
+                let isOurs =
+                    home.network(alias: link.alias) == network || home.bridgedNetwork(alias: link.alias) == network
+                return isOurs ? Int(link.mtu) : nil
+            }
+        }
+        let namespace = home.namespace(network)
+        let found = namespace.exists ? try? namespace.run(look) : try? look()
+        return found ?? nil
+    }
+}
+
+private struct TapPlace: Sendable {
+    let home: HomeMark
+    let network: String
+    let tap: String
+    let isIsolated: Bool
+
+    /// Opens the tap in the calling thread's namespace.
+    func open(on bridgeName: String, alias: String) throws(UrsaError) -> OwnedFD {
+        let socket = try NetlinkSocket()
+        guard let bridge = try socket.link(bridgeName) else {
+            throw UrsaError(.notFound, "the network \(network) has lost its bridge", remedy: "run `ursa up`")
+        }
+        let taken = UrsaError(.conflict, "the network \(network) has a link \(tap) already")
+        if try socket.link(tap) != nil { throw taken }
+        let result = clinux_tap_open(tap, 1)
+        if result == -EBUSY { throw taken }
+        if result == -ENOENT || result == -ENODEV {
+            throw UrsaError(
+                .unsupported, "the kernel has no taps", place: "/dev/net/tun", remedy: "load the module: modprobe tun")
+        }
+        let fd = OwnedFD(try check(result, "open the tap \(tap)"))
+        guard let made = try socket.link(tap) else { throw UrsaError(.io, "the tap \(tap) went away at once") }
+        let link = LinkName.index(made.index)
+        var requests = [
+            LinkRequest.setAlias(link, alias),
+            LinkRequest.set(
+                link, mac: home.mac("tap \(network) \(tap)"), mtu: bridge.mtu, action: "set up the tap \(tap)"),
+            LinkRequest.noAutomaticIPv6(link),
+            LinkRequest.set(link, up: true, master: bridge.index, action: "attach \(tap) to \(network)"),
+        ]
+        if isIsolated { requests.append(PortRequest.isolate(made.index, true, name: tap)) }
+        try socket.transact(requests)
+        return fd
     }
 }

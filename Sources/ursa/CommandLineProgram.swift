@@ -9,13 +9,16 @@ enum CommandLineProgram {
     ///
     /// - Returns: the exit status: 0 done, 1 failed, 2 wrong usage or spec, 3 not found. A signal ends the program with
     ///   130 without coming back here (see `Signals`).
-    static func run(arguments: [String]) -> Int32 {
+    ///
+    /// - Parameter program: the name that it was called by.
+    static func run(program: String, arguments: [String]) -> Int32 {
         fillStandardDescriptors()
         // A reader that went away (`ursa ps | head`) shows as an error of write(2) and is no failure of ours.
         _ = clinux_ignore_sigpipe()
         // Completion runs at each press of the Tab key: no threads, no signals, nothing but the answer.
         if arguments.first == "---completion" { return Completions.answer(arguments) }
         Screen.isJSON = wantsJSON(arguments)
+        if let image = ImageTool.call(program: program, arguments: arguments) { return run(image) }
         if geteuid() != 0, let error = PrivateHostEntry.enter(arguments) {
             Screen.fail(error)
             return error.code.exitStatus
@@ -34,6 +37,16 @@ enum CommandLineProgram {
             return report(parserError: error, arguments: arguments)
         }
         return finish(0)
+    }
+
+    /// A verb on image files. It needs neither the parser nor a home.
+    private static func run(_ image: ImageCall) -> Int32 {
+        ImageProgress.expectSignal()
+        do throws(UrsaError) { try Signals.handle() } catch {
+            Screen.fail(error)
+            return 1
+        }
+        return finish(ImageTool.run(image))
     }
 
     /// Puts /dev/null where a standard descriptor is closed: else the next file that is opened would stand there, and our

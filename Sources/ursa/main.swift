@@ -1,3 +1,5 @@
 import Glibc
 
-exit(CommandLineProgram.run(arguments: Array(CommandLine.arguments.dropFirst())))
+exit(
+    CommandLineProgram.run(
+        program: CommandLine.arguments.first ?? "ursa", arguments: Array(CommandLine.arguments.dropFirst())))

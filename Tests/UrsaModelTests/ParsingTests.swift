@@ -50,11 +50,25 @@ struct ParsingTests {
         ])
     func card(_ text: String, _ expected: NICSpec) throws { #expect(try NICSpec(parsing: text) == expected) }
 
+    @Test("a network card takes every option of a file")
+    func cardOptions() throws {
+        let text = "lab:10.0.0.5,isolated,anti-spoof=true,rate=10M,address6=fd00::5,mtu=1400,mac=52:54:00:12:34:56"
+        let rate = BitRate(bitsPerSecond: 10_000_000)
+        #expect(
+            try NICSpec(parsing: text)
+                == NICSpec(
+                    network: "lab", address: IPv4Address("10.0.0.5"), address6: IPv6Address("fd00::5"),
+                    mac: MACAddress("52:54:00:12:34:56"), isIsolated: true, isGuarded: true, sendRate: rate,
+                    receiveRate: rate, mtu: 1400))
+    }
+
     @Test(
         "what is no network card",
         arguments: [
             "", ":", ",", "lab:", "lab:x", "Lab", "lab,", "lab,mac", "lab,mac=", "lab,mac=x", "lab,ip=1.2.3.4",
             "lab:1.2.3.4:5", "lab,mac=52:54:00:12:34:56,mac=52:54:00:12:34:57", "lab:1.2.3.4,address=1.2.3.5",
+            "lab,isolated=yes", "lab,isolated,isolated", "lab,rate", "lab,rate=fast", "lab,mtu=x",
+            "lab,address6=1.2.3.4",
             "lab\0", "lab:10.0.0.1/24", String(repeating: "a,", count: 500),
         ])
     func notCard(_ text: String) {

@@ -12,7 +12,7 @@ enum RandomSpec {
             network.model = [.nat, .user, .isolated, .routed, .lan][random.next(below: 5)]
             if network.model == .lan { network.interface = "eth\(index)" }
             if network.model == .routed, random.chance(50) { network.proxy = "wlan0" }
-            if network.model.hasSegment, random.chance(30) { network.placement = .host }
+            if network.model.hasPlacement, random.chance(30) { network.placement = .host }
             if random.chance(60) {
                 network.subnet = IPv4Network(
                     IPv4Address(10 << 24 + UInt32(index) << 16), prefix: 16 + random.next(below: 13))

@@ -29,6 +29,7 @@ struct HostTests {
                 try host.networks.converge([wish])
                 #expect(try host.ip("link show u123456t0", in: "ursa-lab").contains("master br0"))
                 #expect(tap.raw >= 0)
+                #expect(host.networks.mtu(ofTap: "u123456t0", network: "lab") == 1500)
             }
             // A child that another test starts in this moment has a copy of the descriptor until it becomes its program.
             let deadline = Deadline.after(seconds: 10)

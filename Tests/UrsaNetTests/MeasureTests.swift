@@ -66,7 +66,8 @@ struct MeasureTests {
                 try Self.time("1 port more") { try host.networks.converge(one) }
                 var taps: [OwnedFDBox] = []
                 try Self.time("1 tap") {
-                    taps.append(OwnedFDBox(try host.networks.openTap(network: "net0", name: "tap0")))
+                    let tap = try host.networks.openTap(network: "net0", name: "tap0")
+                    taps.append(OwnedFDBox(tap))
                 }
                 taps.removeAll()
                 try Self.time("1 network down") { try host.networks.converge([]) }

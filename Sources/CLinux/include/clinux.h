@@ -91,6 +91,8 @@ int32_t clinux_ioctl(int32_t fd, uint64_t request, void *argument);
 // Opens a tap interface in the network namespace of the calling thread. `name` is at most 15 bytes. With vnet_hdr each
 // frame carries a virtio_net_hdr, which lets the guest use checksum and segmentation offload.
 int32_t clinux_tap_open(const char *name, int32_t vnet_hdr);
+// A socket that reads and writes whole Ethernet frames of one EtherType on a link (packet(7)); non-blocking.
+int32_t clinux_link_socket(int32_t link, uint16_t protocol);
 // Open-file-description locks (fcntl F_OFD_SETLK), released when the description is closed, also by kill -9. They cover
 // `length` bytes from `start`, which need not exist; length 0 is the whole rest of the file.
 int32_t clinux_ofd_lock(int32_t fd, int32_t exclusive, int32_t wait, int64_t start, int64_t length);

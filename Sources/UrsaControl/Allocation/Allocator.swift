@@ -50,7 +50,7 @@ struct Allocator {
                 remedy: "give this network another name, or remove that machine")
         }
         let moves =
-            spec.model != record.spec.model
+            spec.model != record.spec.model || spec.placement != record.spec.placement
             || (spec.subnet != nil && spec.subnet != record.subnet)
             || (spec.subnet6 != nil && spec.subnet6 != record.subnet6)
             || spec.ipv6 != record.spec.ipv6
@@ -70,7 +70,9 @@ struct Allocator {
     }
 
     private func giveSubnets(_ record: inout NetworkRecord, _ all: [NetworkRecord]) throws {
-        guard record.spec.model == .nat, let host else { return }
+        guard let host else { return }
+        if try giveLAN(&record, host) { return }
+        guard [.nat, .isolated, .routed].contains(record.spec.model) else { return }
         let others = all.filter { $0.spec.name != record.spec.name }
         if record.subnet == nil {
             if let asked = record.spec.subnet {
@@ -81,7 +83,11 @@ struct Allocator {
                         place: try holders(of: other.spec.name),
                         remedy: "choose another subnet, or leave it out to get a free one")
                 }
-                if let holder = try host.collision(of: asked) {
+                let holder =
+                    try record.spec.proxy.map { (proxy) throws in
+                        try host.collision(of: asked, within: proxy)
+                    } ?? host.collision(of: asked)
+                if let holder {
                     throw UrsaError(
                         .conflict,
                         "subnet \(asked) of network \(record.spec.name) collides with \(holder) of this host",
@@ -92,7 +98,8 @@ struct Allocator {
                 record.subnet = try host.freeSubnet(taken: others.compactMap(\.subnet))
             }
         }
-        if record.subnet6 == nil, record.spec.ipv6 {
+        // On a LAN where the host answers for it an invented subnet leads nowhere.
+        if record.subnet6 == nil, record.spec.ipv6, record.spec.proxy == nil || record.spec.subnet6 != nil {
             record.subnet6 = try record.spec.subnet6 ?? host.freeSubnet6(taken: others.compactMap(\.subnet6))
         }
     }
@@ -123,8 +130,14 @@ struct Allocator {
             let mac =
                 try nic.mac.map { try claimed($0, spec.name) } ?? kept?.mac ?? freshMAC(identity, spec.name, position)
             var card = CardView(network: nic.network, mac: mac, address: nil, address6: nil)
-            if network.spec.model == .nat, host != nil, let subnet = network.subnet {
-                if let asked = nic.address {
+            if network.model == .bridged, host != nil {
+                // The LAN gives the addresses out; those of the spec are for names.
+                card.address = nic.address
+                card.address6 = nic.address6
+            } else if network.hasTaps, host != nil, let subnet = network.subnet {
+                if network.model == .lan {
+                    card.address = try claimedOnLAN(nic, subnet, spec.name)
+                } else if let asked = nic.address {
                     card.address = try claimed(asked, subnet, nic.network, spec.name)
                 } else if let address = kept?.address, subnet.contains(address) {
                     card.address = address
@@ -132,7 +145,10 @@ struct Allocator {
                     card.address = try freeAddress(subnet, nic.network, result)
                 }
                 // The same by router advertisement and by DHCPv6: the name is right whichever the guest uses.
-                card.address6 = network.subnet6?.slaacAddress(of: mac)
+                card.address6 = try network.subnet6.flatMap { (subnet6) throws in
+                    try nic.address6.map { try claimed($0, subnet6, nic.network, spec.name) }
+                        ?? subnet6.slaacAddress(of: mac)
+                }
             }
             result.append(card)
         }

@@ -56,35 +56,37 @@ extension Ursa {
         report: @escaping @Sendable (Report) -> Void
     ) throws(UrsaError) {
         let host = try hostNetworks(store)
+        let networks = try store.read { try $0.networks() }
         let deadline = Deadline.after(seconds: timeout)
         var records: [MachineRecord] = []
         for name in names { records.append(try record(name, store)) }
         let errors = try OSThread.concurrently(records) { (record: MachineRecord) throws(UrsaError) -> [UrsaError] in
-            waitAndTell(record, host, begun, deadline, timeout, report)
+            waitAndTell(record, networks, host, begun, deadline, timeout, report)
         }
         if let error = UrsaError.all(errors.flatMap { $0 }) { throw error }
     }
 
     /// Waits for one machine; what went wrong is returned, so that each machine's trouble is told, not only the first.
     private func waitAndTell(
-        _ record: MachineRecord, _ host: HostNetworks?, _ begun: Deadline, _ deadline: Deadline, _ timeout: Double,
-        _ report: @Sendable (Report) -> Void
+        _ record: MachineRecord, _ networks: [NetworkRecord], _ host: HostNetworks?, _ begun: Deadline,
+        _ deadline: Deadline, _ timeout: Double, _ report: @Sendable (Report) -> Void
     ) -> [UrsaError] {
-        do throws(UrsaError) { try waitForOne(record, host, deadline, timeout) } catch { return [error] }
+        let way = Way(record, networks)
+        do throws(UrsaError) { try waitForOne(record, way, host, deadline, timeout) } catch { return [error] }
         let tenths = Int(Deadline.now.seconds(since: begun) * 10)
         let place =
-            if let address = record.cards.compactMap(\.address).first {
-                "reachable at \(address)"
+            if let card = way.card, let address = card.address {
+                way.isReachable ? "reachable at \(address)" : "up at \(address) on network \(card.network)"
             } else { record.spec.publish.isEmpty ? "up" : "reachable at its published ports" }
         report(.machine(record.name, "\(place) after \(tenths / 10).\(tenths % 10) s"))
         return []
     }
 
     private func waitForOne(
-        _ record: MachineRecord, _ host: HostNetworks?, _ deadline: Deadline, _ timeout: Double
+        _ record: MachineRecord, _ way: Way, _ host: HostNetworks?, _ deadline: Deadline, _ timeout: Double
     ) throws(UrsaError) {
         var reached = ReachabilityStep.firmware
-        let card = record.cards.first { $0.address != nil }
+        let card = way.card
         let port = record.spec.readyPort ?? record.image.readyPort
         while true {
             let state = home.runState(record.name)
@@ -94,7 +96,7 @@ extension Ursa {
                     "machine \(record.name) ended before it could be reached: \(state.status?.reason ?? "unknown reason")",
                     remedy: "`ursa logs \(record.name)` shows its console")
             }
-            reached = max(reached, advance(record, card, port, host, from: reached))
+            reached = max(reached, advance(record, way, port, host, from: reached))
             if reached == .reachable { return }
             if deadline.isPast {
                 let (what, remedy) = reached.stalled(record.name, card?.network, port)
@@ -108,12 +110,16 @@ extension Ursa {
 
     /// Looks at the signals after `step` and returns the furthest that is there.
     private func advance(
-        _ record: MachineRecord, _ card: CardView?, _ port: UInt16?, _ host: HostNetworks?, from step: ReachabilityStep
+        _ record: MachineRecord, _ way: Way, _ port: UInt16?, _ host: HostNetworks?, from step: ReachabilityStep
     ) -> ReachabilityStep {
         var step = step
         let console = home.machineFolder(record.name) + "/console.log"
         if step == .firmware, File.status(console)?.st_size ?? 0 > 0 { step = .kernel }
-        guard let host, let card, let address = card.address else {
+        if way.isBridged, let host, let address = way.card?.address, let port, step >= .kernel {
+            // On the LAN itself the guest's address is its own affair: only the port tells.
+            return host.accepts(address: address, port: port, seconds: 0.5) ? .reachable : .port
+        }
+        guard let host, !way.isBridged, let card = way.card, let address = card.address else {
             // User networking: slirp accepts connections before the guest does, so the guest's own mark decides.
             guard let marker = record.image.readyMarker else { return step >= .kernel ? .reachable : step }
             return Marker.stands(marker, in: console) ? .reachable : step
@@ -128,10 +134,35 @@ extension Ursa {
             step = .port
         }
         if step == .port {
-            guard let port else { return .reachable }
+            guard let port, way.isReachable else { return .reachable }
             if host.accepts(address: address, port: port, seconds: 0.5) { step = .reachable }
         }
         return step
+    }
+}
+
+/// The card by which a machine shows that it is up.
+private struct Way {
+    /// One that the host can speak to, else one that at least gets its address from here, else any.
+    var card: CardView?
+    /// Whether the host can speak to it.
+    var isReachable = false
+    /// Whether it is on a LAN itself, out of sight.
+    var isBridged = false
+
+    init(_ record: MachineRecord, _ networks: [NetworkRecord]) {
+        func on(_ models: [NetworkSpec.Model]) -> CardView? {
+            record.cards.first { card in
+                networks.contains { $0.spec.name == card.network && models.contains($0.model) } && card.address != nil
+            }
+        }
+        if let found = on([.nat, .routed, .lan]) {
+            (card, isReachable) = (found, true)
+        } else if let found = on([.isolated]) {
+            card = found
+        } else if let found = on([.bridged]) {
+            (card, isReachable, isBridged) = (found, true, true)
+        }
     }
 }
 

@@ -42,8 +42,10 @@ extension Ursa {
     }
 
     /// A card's port where taps can't be had: its frames are carried by the holder of the private host.
-    func openFrames(_ name: String, _ network: String, _ host: HostNetworks) throws(UrsaError) -> OwnedFD {
-        let port = try host.openFramePort(network: network, name: name)
+    func openFrames(
+        _ name: String, _ network: String, isIsolated: Bool, _ host: HostNetworks
+    ) throws(UrsaError) -> OwnedFD {
+        let port = try host.openFramePort(network: network, name: name, isIsolated: isIsolated)
         try RootlessHost(folder: home.rootlessFolder).carry(port, name: name)
         return port.engine
     }

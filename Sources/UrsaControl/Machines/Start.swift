@@ -123,11 +123,12 @@ extension Ursa {
         var taps: [SharedFD] = []
         var cards: [QEMUEngine.NIC] = []
         for (position, card) in record.cards.enumerated() {
-            let network = networks.first { $0.spec.name == card.network }?.spec
-            if network?.model == .nat, let host {
+            if let network = networks.first(where: { $0.spec.name == card.network }), network.hasTaps, let host {
                 let name = Ursa.tapName(record, position)
-                taps.append(SharedFD(try openPort(name, card.network, host, networksAreDone)))
-                let mtu = network.map { $0.mtu ?? 1500 }
+                let nic = position < record.spec.networks.count ? record.spec.networks[position] : nil
+                taps.append(SharedFD(try openPort(name, network, nic, host, networksAreDone)))
+                let ports = host.mtu(ofTap: name, network: card.network)
+                let mtu = [ports, nic?.mtu].compactMap { $0 }.min()
                 cards.append(hasTaps ? .tap(mac: card.mac, mtu: mtu) : .frames(mac: card.mac, mtu: mtu))
             } else {
                 cards.append(.user(mac: card.mac))
@@ -156,12 +157,15 @@ extension Ursa {
 
     /// Opens a port as soon as the bridge is there; gives up when the networks are done and it is not.
     private func openPort(
-        _ name: String, _ network: String, _ host: HostNetworks, _ networksAreDone: () -> Bool
+        _ name: String, _ network: NetworkRecord, _ nic: NICSpec?, _ host: HostNetworks, _ networksAreDone: () -> Bool
     ) throws(UrsaError) -> OwnedFD {
         while true {
             let isLastChance = networksAreDone()
             do throws(UrsaError) {
-                return hasTaps ? try host.openTap(network: network, name: name) : try openFrames(name, network, host)
+                let isolated = nic?.isIsolated ?? false
+                guard hasTaps else { return try openFrames(name, network.spec.name, isIsolated: isolated, host) }
+                return try host.openTap(
+                    network: network.spec.name, name: name, isIsolated: isolated, bridge: network.spec.bridge)
             } catch {
                 guard error.code == .notFound, !isLastChance else { throw error }
             }

@@ -31,8 +31,8 @@ extension Ursa {
             }
         }
         if let host = try? hostNetworks(store) {
-            let wishes = Wishes.networks(networks, records, live: live)
-            for (network, words) in host.health(wishes.map(\.name)).sorted(by: { $0.key < $1.key }) {
+            let wish = Wishes.host(networks, records, live: live)
+            for (network, words) in host.health(wish.watched).sorted(by: { $0.key < $1.key }) {
                 troubles.append("network \(network): \(words) — `ursa settle` mends it")
             }
         }

@@ -75,8 +75,9 @@ extension Ursa {
         let (records, machines, claims) = try store.read { (try $0.networks(), try $0.machines(), try $0.liveClaims()) }
         let live = liveMachines(machines, claims: claims)
         let host = try hostNetworks(store)
-        let wished = Set(Wishes.networks(records, machines, live: live).map(\.name))
-        let health = host?.health(Array(wished)) ?? [:]
+        let wish = Wishes.host(records, machines, live: live)
+        let wished = Set(wish.networks.map(\.name) + wish.bridges.map(\.name))
+        let health = host?.health(wish.watched) ?? [:]
         return records.map { record in
             let here = machines.filter { machine in
                 live.contains(machine.name) && machine.cards.contains { $0.network == record.spec.name }
@@ -85,7 +86,7 @@ extension Ursa {
                 spec: record.spec, subnet: record.subnet, subnet6: record.subnet6,
                 isUp: wished.contains(record.spec.name) && host != nil,
                 trouble: health[record.spec.name]
-                    ?? (host == nil && record.spec.model == .nat && !here.isEmpty
+                    ?? (host == nil && record.hasTaps && !here.isEmpty
                         ? "no root, so its machines have user networking" : nil),
                 machines: here.map(\.name))
         }

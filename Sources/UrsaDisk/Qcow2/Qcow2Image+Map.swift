@@ -153,7 +153,8 @@ extension Qcow2Image {
         case .compressed: return Extent(kind: .data, length: found.length, isCompressed: true)
         case .zero: return Extent(kind: .zero, length: found.length)
         case .zeroAllocated: return Extent(kind: .zero, length: found.length, fileOffset: found.host)
-        case .unallocated, .unallocatedInCluster: return Extent(kind: .unallocated, length: found.length)
+        case .unallocated: return Extent(kind: .unallocated, length: found.length)
+        case .unallocatedInCluster: return Extent(kind: .unallocated, length: found.length, fileOffset: found.host)
         }
     }
 }

@@ -153,6 +153,9 @@ extension NetworkSpec.Model {
         }
     }
 
+    /// Whether its bridge can be among the host's own links.
+    public var hasPlacement: Bool { self == .nat || self == .routed }
+
     /// Whether the network is made on the host, which needs root.
     public var isOfHost: Bool { self != .user }
 

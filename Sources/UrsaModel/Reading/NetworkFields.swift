@@ -24,7 +24,7 @@ enum NetworkFields {
                     draft.network.placement = placement
                 }
             },
-            write: { $0.network.model.hasSegment ? .string($0.network.placement.rawValue) : nil }),
+            write: { $0.network.model.hasPlacement ? .string($0.network.placement.rawValue) : nil }),
         Field(
             key: "subnet",
             about: "IPv4 subnet, /8 to /29, such as 10.77.0.0/24; left out: a free one, or with `lan` the interface's.",

@@ -111,10 +111,15 @@ extension NetworkSpec {
             guard let name, let fault = NameRules.interfaceFault(name) else { continue }
             findings.append(Finding(path: model.member(key), message: fault.message, remedy: fault.remedy))
         }
-        if !self.model.hasSegment, placement != .namespace {
+        if !self.model.hasPlacement, placement != .namespace {
+            let why =
+                switch self.model {
+                case .bridged: "its bridge is always the host's"
+                case .user: "each machine has a network of its own"
+                default: "its bridge is always in a namespace, so that nothing but Ursa reaches it"
+                }
             add(
-                path.with("placement"), "a network of the model `\(self.model.rawValue)` has no placement",
-                self.model == .bridged ? "its bridge is always the host's" : "each machine has a network of its own")
+                path.with("placement"), "a network of the model `\(self.model.rawValue)` has no placement", why)
         }
         if self.model == .bridged, !ipv6 {
             add(
@@ -127,8 +132,13 @@ extension NetworkSpec {
     /// The interface of the LAN that machines have addresses of; nil for networks of their own subnet.
     var lan: String? { model.isOnLAN ? (interface ?? bridge).map { "LAN " + $0 } : nil }
 
-    /// Whether two networks put machines on one LAN.
-    func isOnSameLAN(as other: NetworkSpec) -> Bool { lan != nil && lan == other.lan }
+    /// Whether two networks put machines on one LAN, or one takes a part of the other's LAN by proxy.
+    func isOnSameLAN(as other: NetworkSpec) -> Bool {
+        func isPart(_ one: NetworkSpec, of lan: NetworkSpec) -> Bool {
+            lan.model == .lan && one.proxy != nil && one.proxy == lan.interface
+        }
+        return lan != nil && lan == other.lan || isPart(self, of: other) || isPart(other, of: self)
+    }
 
     /// What is wrong with a machine's wish for an address in this network, nil when nothing is.
     func addressFault(_ address: IPv4Address) -> (message: String, remedy: String?)? {

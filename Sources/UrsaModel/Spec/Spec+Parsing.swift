@@ -74,7 +74,7 @@ extension PublishSpec {
 
 extension NICSpec {
     /// Reads the form of the command line: `lab`, `lab:10.77.0.20`, `lab:10.77.0.20,mac=52:54:00:12:34:56`,
-    /// `lab,mac=…`.
+    /// `lab,mac=…`, and the other options of a card: `lab,isolated,anti-spoof,rate=10M,address6=fd00::5,mtu=1400`.
     ///
     /// - Throws: `.usage` that says which part is wrong.
     public init(parsing text: String) throws(UrsaError) {
@@ -95,25 +95,42 @@ extension NICSpec {
             guard let parsed = IPv4Address(word) else { throw fault("\(shown(word)) is no IPv4 address", form) }
             address = parsed
         }
+        var seen: Set<String> = address == nil ? [] : ["address"]
         for part in parts.dropFirst() {
             let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            guard pair.count == 2 else { throw fault("\(shown(String(part))) is no option", form) }
-            switch pair[0] {
-            case "mac":
-                guard mac == nil else { throw fault("`mac` stands twice", form) }
-                guard let parsed = MACAddress(pair[1]) else {
-                    throw fault("\(shown(pair[1])) is no Ethernet address", "for example mac=52:54:00:12:34:56")
-                }
-                mac = parsed
-            case "address":
-                guard address == nil else { throw fault("the address stands twice", form) }
-                guard let parsed = IPv4Address(pair[1]) else {
-                    throw fault("\(shown(pair[1])) is no IPv4 address", form)
-                }
-                address = parsed
-            default:
-                throw fault("\(shown(pair[0])) is no option", choiceRemedy(pair[0], ["mac", "address"]))
+            let words = CardFields.all.map(\.key)
+            guard words.contains(pair[0]) else {
+                throw fault("\(shown(pair[0])) is no option", choiceRemedy(pair[0], words))
             }
+            guard seen.insert(pair[0]).inserted else { throw fault("`\(pair[0])` stands twice", form) }
+            try take(pair[0], pair.count == 2 ? pair[1] : nil, fault)
+        }
+    }
+
+    /// Takes one option over; those that are true or false may stand alone.
+    private mutating func take(
+        _ key: String, _ value: String?, _ fault: (String, String) -> UrsaError
+    ) throws(UrsaError) {
+        if key == "isolated" || key == "anti-spoof" {
+            guard value == nil || value == "true" || value == "false" else {
+                throw fault("`\(key)` is true or false", "write `\(key)` alone")
+            }
+            if key == "isolated" { isIsolated = value != "false" } else { isGuarded = value != "false" }
+            return
+        }
+        guard let value else { throw fault("`\(key)` has no value", "write \(key)=…") }
+        func read<T>(_ parsed: T?, _ what: String, _ example: String) throws(UrsaError) -> T {
+            guard let parsed else { throw fault("\(shown(value)) is no \(what)", "for example \(key)=\(example)") }
+            return parsed
+        }
+        switch key {
+        case "address": address = try read(IPv4Address(value), "IPv4 address", "10.77.0.20")
+        case "address6": address6 = try read(IPv6Address(value), "IPv6 address", "fd00:77::20")
+        case "mac": mac = try read(MACAddress(value), "Ethernet address", "52:54:00:12:34:56")
+        case "rate":
+            let rate = try read(BitRate(value), "rate", "10M")
+            (sendRate, receiveRate) = (rate, rate)
+        default: mtu = try read(PublishSpec.port(value).map(Int.init), "MTU", "1400")
         }
     }
 }

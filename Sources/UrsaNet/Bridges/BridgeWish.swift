@@ -23,4 +23,12 @@ public struct BridgeWish: Sendable, Hashable {
         self.mtu = mtu
         self.members = members
     }
+
+    /// The network's DNS domain.
+    public var domain: String { "\(name).ursa.internal" }
+}
+
+extension Member {
+    /// Whether its IPv4 address is known: on a bridge to a LAN the LAN gives the addresses out.
+    var hasAddress: Bool { address.value != 0 }
 }

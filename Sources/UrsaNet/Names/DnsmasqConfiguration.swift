@@ -27,34 +27,48 @@ struct DnsmasqConfiguration: Sendable, Hashable {
         var names: [String: String]
     }
 
-    init(_ wish: NetworkWish, folder: String, _ surroundings: Surroundings) {
+    /// - Parameter bridge: name of the link that guests are behind.
+    init(
+        _ wish: NetworkWish, folder: String, bridge: String = BridgeName.bridge, _ surroundings: Surroundings
+    ) {
         var lines = [
             // Name of the network and addresses of the host, not what the host's own /etc/hosts says.
-            "no-hosts", "hostsdir=\(folder)/names", "resolv-file=\(surroundings.resolvFile)",
-            "domain=\(wish.domain)", "local=/ursa.internal/", "host-record=host.ursa.internal,\(wish.hostRecord)",
+            "no-hosts", "hostsdir=\(folder)/names", "domain=\(wish.domain)", "local=/ursa.internal/",
             "host-record=gateway.\(wish.domain),\([wish.gateway.description, wish.gateway6?.description].joined)",
             // Loops through the host's resolver, queries without a dot and for private addresses end here.
             "dns-loop-detect", "domain-needed", "bogus-priv",
             // Only on the bridge (bound again when the bridge comes back), and names for the host too.
-            "interface=\(BridgeName.bridge)", "interface=\(BridgeName.stem)", "no-dhcp-interface=\(BridgeName.stem)",
-            "except-interface=lo", "bind-dynamic",
+            "interface=\(bridge)", "except-interface=lo", "bind-dynamic",
             // Known machines only, under the names given here and not those they claim. No lease file: every lease is
             // fixed, so there is nothing to remember.
             "dhcp-range=\(wish.subnet.address),static,\(wish.subnet.netmask),12h", "dhcp-hostsdir=\(folder)/leases",
             "dhcp-ignore=tag:!known", "dhcp-ignore-names", "dhcp-authoritative", "leasefile-ro",
-            "dhcp-option=option:router,\(wish.gateway)", "dhcp-option=option:dns-server,\(wish.gateway)",
+            // An empty option is not sent at all.
+            "dhcp-option=option:router\(wish.router.map { ",\($0)" } ?? "")",
+            "dhcp-option=option:dns-server,\(wish.gateway)",
             "dhcp-option=option:mtu,\(wish.mtu)", "dhcp-option=option:domain-search,\(wish.domain)",
             "log-dhcp", "log-facility=\(folder)/log", "pid-file=\(folder)/pid",
             "user=\(surroundings.user ?? "root")",
         ]
+        if wish.hasStem {
+            lines += ["interface=\(BridgeName.stem)", "no-dhcp-interface=\(BridgeName.stem)"]
+        }
+        // Without a way out nobody else is asked.
+        lines.append(wish.isReachable ? "resolv-file=\(surroundings.resolvFile)" : "no-resolv")
+        if wish.isReachable { lines.append("host-record=host.ursa.internal,\(wish.hostRecord)") }
+        // The bridge has no address of the LAN; leases of its subnet are given out all the same.
+        if wish.bridgeHasNoSubnet { lines.append("shared-network=\(bridge),\(wish.subnet.address)") }
         // An empty name leaves user and group alone.
         if surroundings.user == "" { lines.append("group=") }
         if let subnet6 = wish.subnet6, let gateway6 = wish.gateway6 {
+            // Where only single addresses are behind the bridge, no neighbour is to be looked for on the link.
+            let onLink = wish.bridgeHasNoSubnet ? ",off-link" : ""
+            let lifetime = wish.leadsOutByIPv6(surroundings) ? 1800 : 0
             lines += [
-                "enable-ra", "quiet-ra", "dhcp-range=\(subnet6.address),static,slaac,64,12h",
+                "enable-ra", "quiet-ra", "dhcp-range=\(subnet6.address),static,slaac\(onLink),64,12h",
                 "dhcp-option=option6:dns-server,[\(gateway6)]", "dhcp-option=option6:domain-search,\(wish.domain)",
                 // interval, router lifetime: 0 when there is no way out, so that guests don't wait for one.
-                "ra-param=\(BridgeName.bridge),mtu:\(wish.mtu),60,\(surroundings.hasIPv6Default ? 1800 : 0)",
+                "ra-param=\(bridge),mtu:\(wish.mtu),60,\(lifetime)",
             ]
         }
         main = lines.joined(separator: "\n") + "\n"
@@ -78,6 +92,21 @@ enum BridgeName {
 
 extension NetworkWish {
     fileprivate var hostRecord: String { [hostEnd.description, hostEnd6?.description].joined }
+}
+
+extension NetworkWish {
+    /// Whether the router leads to the outside by IPv6: private addresses do so only where they are translated.
+    fileprivate func leadsOutByIPv6(_ surroundings: DnsmasqConfiguration.Surroundings) -> Bool {
+        switch model {
+        case .isolated: return false
+        // The rest of the LAN is behind it, whatever is behind that.
+        case .lan: return true
+        case .nat: return surroundings.hasIPv6Default
+        case .routed:
+            let isPrivate = subnet6.map { $0.address.high >> 57 == 0xfc >> 1 } ?? true
+            return surroundings.hasIPv6Default && !isPrivate
+        }
+    }
 }
 
 extension [String?] {

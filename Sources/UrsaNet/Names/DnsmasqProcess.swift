@@ -30,19 +30,24 @@ struct DnsmasqProcess: Sendable {
         return words.contains(argument) && found.isAlive ? found : nil
     }
 
-    /// Writes the files and starts dnsmasq in the namespace, after ending one that runs. Returns when it serves: it
+    /// Writes the files and starts dnsmasq in the namespace (nil: the caller's own), after ending one that runs. Returns when it serves: it
     /// goes to the background only after all its sockets are bound, and exits with its reason when it can't.
-    func start(_ configuration: DnsmasqConfiguration, namespace: NetworkNamespace) throws(UrsaError) {
+    func start(_ configuration: DnsmasqConfiguration, namespace: NetworkNamespace?) throws(UrsaError) {
         try stop()
         try File.makeDirectory(folder)
         try writeMachines(configuration.machines)
         try RunFile.replace(main, text: configuration.main)
         try File.remove(folder + "/log")
-        guard let fd = try namespace.open() else {
-            throw UrsaError(.notFound, "there is no network namespace \(namespace.name)")
-        }
         var program = Program("dnsmasq", [argument])
-        program.networkNamespace = fd.raw
+        var place: SharedFD?
+        if let namespace {
+            guard let fd = try namespace.open() else {
+                throw UrsaError(.notFound, "there is no network namespace \(namespace.name)")
+            }
+            place = SharedFD(fd)
+            program.networkNamespace = place?.raw
+        }
+        defer { withExtendedLifetime(place) {} }
         program.newSession = true
         // Guests can make it log as much as they like: its file ends here.
         program.fileSizeLimit = 8 << 20

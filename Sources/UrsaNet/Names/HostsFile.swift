@@ -6,15 +6,18 @@ import UrsaBase
 /// The file is bytes here and no text: hosts(5) names no encoding, and a byte that is not UTF-8, or a line that ends in
 /// CR LF (to Swift one character), must come out of an edit as it went in.
 enum HostsFile {
-    /// The lines for the networks' machines. The short name is left out where the rest of the file has it, or an
-    /// earlier network of the home.
-    static func block(_ networks: [NetworkWish], outside: [UInt8]) -> [String] {
+    /// The lines for machines that the host can reach. The short name is left out where the rest of the file has it, or
+    /// an earlier network of the home.
+    static func block(_ networks: [NetworkWish], _ bridges: [BridgeWish] = [], outside: [UInt8]) -> [String] {
+        let reachable =
+            networks.filter(\.isReachable).map { ($0.name, $0.domain, $0.members) }
+            + bridges.map { ($0.name, $0.domain, $0.members) }
         var taken = names(outside)
         var lines: [String] = []
-        for network in networks.sorted(by: { $0.name < $1.name }) {
-            for member in network.members.sorted(by: { $0.machine < $1.machine }) {
+        for (_, domain, members) in reachable.sorted(by: { $0.0 < $1.0 }) {
+            for member in members.sorted(by: { $0.machine < $1.machine }) where member.hasAddress {
                 let short = taken.insert(member.machine).inserted ? " \(member.machine)" : ""
-                let full = "\(member.machine).\(network.domain)\(short)"
+                let full = "\(member.machine).\(domain)\(short)"
                 lines.append("\(member.address) \(full)")
                 if let address6 = member.address6 { lines.append("\(address6) \(full)") }
             }

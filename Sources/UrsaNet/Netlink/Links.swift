@@ -12,6 +12,8 @@ struct Link: Sendable, Hashable {
     var alias: String?
     /// Index of the bridge that it is a port of.
     var master: Int32?
+    /// As a port of a bridge: kept from other isolated ports.
+    var isIsolated: Bool
     var mac: [UInt8]
     var mtu: UInt32
     var isUp: Bool
@@ -34,7 +36,12 @@ struct Link: Sendable, Hashable {
         counters = LinkCounters(
             received: statistics?.number(at: 16, as: UInt64.self) ?? 0,
             sent: statistics?.number(at: 24, as: UInt64.self) ?? 0)
-        kind = attributes[Int(IFLA_LINKINFO)].flatMap { netlinkAttributes($0)[Int(IFLA_INFO_KIND)]?.terminatedText }
+        let information = attributes[Int(IFLA_LINKINFO)].map { netlinkAttributes($0) } ?? [:]
+        kind = information[Int(IFLA_INFO_KIND)]?.terminatedText
+        isIsolated =
+            information[Int(IFLA_INFO_SLAVE_DATA)].flatMap {
+                netlinkAttributes($0)[Int(IFLA_BRPORT_ISOLATED)]?.first
+            } == 1
     }
 }
 

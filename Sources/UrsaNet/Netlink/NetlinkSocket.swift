@@ -48,6 +48,26 @@ final class NetlinkSocket {
         }
     }
 
+    /// The same in one system call, however long the batch is: the kernel carries out all of it, whatever becomes of the
+    /// caller.
+    func transactWhole(_ requests: [NetlinkMessage]) throws(UrsaError) {
+        guard !requests.isEmpty else { return }
+        let first = sequence &+ 1
+        var batch: [UInt8] = []
+        for request in requests {
+            sequence &+= 1
+            batch += request.sealed(sequence: sequence, flags: UInt16(NLM_F_ACK))
+        }
+        // Room for the batch and for an acknowledgement of each request, which takes the kernel about a KiB.
+        for (option, bytes) in [(SO_SNDBUFFORCE, batch.count * 2), (SO_RCVBUFFORCE, requests.count * 2048)]
+        where bytes > 65536 {
+            var size = Int32(clamping: bytes)
+            setsockopt(fd.raw, SOL_SOCKET, option, &size, 4)
+        }
+        try send(batch)
+        try collect(requests[...], first: first)
+    }
+
     private func collect(_ requests: ArraySlice<NetlinkMessage>, first: UInt32) throws(UrsaError) {
         var failure: UrsaError?
         var left = requests.count

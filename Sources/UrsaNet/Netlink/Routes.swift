@@ -30,6 +30,8 @@ struct Route: Sendable, Hashable {
     var gateway: IPAddress?
     /// RTN_UNICAST and friends.
     var type: UInt8
+    /// Who made it: RTPROT_KERNEL, RTPROT_STATIC, ….
+    var owner: UInt8
 
     /// Reads RTM_NEWROUTE: struct rtmsg (12 bytes: family, dst len, src len, tos, table, protocol, scope, type, flags).
     init?(_ reply: NetlinkReply) {
@@ -45,6 +47,7 @@ struct Route: Sendable, Hashable {
             attributes[Int(RTA_TABLE.rawValue)]?.number(at: 0, as: UInt32.self)
             ?? UInt32(reply.payload.number(at: 4, as: UInt8.self))
         type = reply.payload.number(at: 7, as: UInt8.self)
+        owner = reply.payload.number(at: 5, as: UInt8.self)
         link = attributes[Int(RTA_OIF.rawValue)]?.number(at: 0, as: Int32.self)
         gateway = attributes[Int(RTA_GATEWAY.rawValue)].flatMap { IPAddress(wire: $0) }
     }
@@ -82,7 +85,11 @@ extension IPAddress {
 /// Requests about addresses, routes and neighbours, as of rtnetlink(7).
 enum RouteRequest {
     /// Adds an address to a link. IPv6 ones skip duplicate address detection: nobody else can have them.
-    static func addAddress(_ address: IPAddress, prefix: Int, link: Int32) -> NetlinkMessage {
+    ///
+    /// - Parameter withoutRoute: the address brings no route to its subnet.
+    static func addAddress(
+        _ address: IPAddress, prefix: Int, link: Int32, withoutRoute: Bool = false
+    ) -> NetlinkMessage {
         var request = NetlinkMessage(
             Int(RTM_NEWADDR), flags: NLM_F_CREATE | NLM_F_EXCL, action: "add the address \(address)/\(prefix)")
         var header = ifaddrmsg()
@@ -93,6 +100,9 @@ enum RouteRequest {
         request.put(fixed: header)
         request.attribute(Int(IFA_LOCAL), address.wire)
         request.attribute(Int(IFA_ADDRESS), address.wire)
+        if withoutRoute {
+            request.attribute(Int(IFA_FLAGS), UInt32(header.ifa_flags) | UInt32(IFA_F_NOPREFIXROUTE))
+        }
         request.tolerated = [EEXIST]
         return request
     }
@@ -124,6 +134,21 @@ enum RouteRequest {
         return request
     }
 
+    /// Takes a route of the main table over a link away; a missing one is fine.
+    static func deleteRoute(_ destination: AddressPrefix, link: Int32) -> NetlinkMessage {
+        var request = NetlinkMessage(Int(RTM_DELROUTE), action: "remove the route to \(destination)")
+        var header = rtmsg()
+        header.rtm_family = destination.address.family
+        header.rtm_dst_len = UInt8(truncatingIfNeeded: destination.prefix)
+        header.rtm_table = UInt8(RT_TABLE_MAIN.rawValue)
+        header.rtm_scope = UInt8(RT_SCOPE_NOWHERE.rawValue)
+        request.put(fixed: header)
+        if destination.prefix > 0 { request.attribute(Int(RTA_DST.rawValue), destination.address.wire) }
+        request.attribute(Int(RTA_OIF.rawValue), link)
+        request.tolerated = [ESRCH, ENODEV]
+        return request
+    }
+
     private static func header(_ destination: AddressPrefix, link: Bool, onLink: Bool) -> rtmsg {
         var header = rtmsg()
         header.rtm_family = destination.address.family
@@ -147,6 +172,20 @@ enum RouteRequest {
         header.ndm_flags = UInt8(NTF_PROXY)
         request.put(fixed: header)
         request.attribute(Int(NDA_DST), address.wire)
+        request.attribute(Int(NDA_PROTOCOL), KernelOwner.ursa)
+        return request
+    }
+
+    /// Takes a proxy entry away; a missing one is fine.
+    static func unpublish(_ address: IPAddress, link: Int32) -> NetlinkMessage {
+        var request = NetlinkMessage(Int(RTM_DELNEIGH), action: "stop answering for \(address)")
+        var header = ndmsg()
+        header.ndm_family = address.family
+        header.ndm_ifindex = link
+        header.ndm_flags = UInt8(NTF_PROXY)
+        request.put(fixed: header)
+        request.attribute(Int(NDA_DST), address.wire)
+        request.tolerated = [ENOENT, ENODEV]
         return request
     }
 }
@@ -170,16 +209,27 @@ extension NetlinkSocket {
     }
 
     /// Addresses that the namespace answers for on a link (proxy entries), of both families.
-    func published() throws(UrsaError) -> [(link: Int32, address: IPAddress)] {
+    func published() throws(UrsaError) -> [ProxyEntry] {
         var request = NetlinkMessage(Int(RTM_GETNEIGH), action: "list the published addresses")
         var header = ndmsg()
         header.ndm_flags = UInt8(NTF_PROXY)
         request.put(fixed: header)
         return (try self.request(request, dump: true) ?? []).compactMap { reply in
-            guard reply.type == Int(RTM_NEWNEIGH), let bytes = reply.attributes(after: 12)[Int(NDA_DST)],
+            let attributes = reply.attributes(after: 12)
+            guard reply.type == Int(RTM_NEWNEIGH), let bytes = attributes[Int(NDA_DST)],
                 let address = IPAddress(wire: bytes)
             else { return nil }
-            return (reply.payload.number(at: 4, as: Int32.self), address)
+            return ProxyEntry(
+                link: reply.payload.number(at: 4, as: Int32.self), address: address,
+                owner: attributes[Int(NDA_PROTOCOL)]?.first ?? 0)
         }
     }
+}
+
+/// An address that the kernel answers ARP or neighbour discovery for on a link.
+struct ProxyEntry: Sendable, Hashable {
+    var link: Int32
+    var address: IPAddress
+    /// Who made it; 0: unsaid.
+    var owner: UInt8
 }

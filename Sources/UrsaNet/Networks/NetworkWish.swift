@@ -31,6 +31,8 @@ public struct NetworkWish: Sendable, Hashable {
     public var subnet6: IPv6Network?
     /// Largest frame payload in bytes, 1280…65535.
     public var mtu: Int
+    /// Whether `mtu` was asked for; otherwise a smaller one of the way out counts.
+    public var isMTUFixed: Bool
     /// Machines on the network. Others get no address.
     public var members: [Member]
     /// Ports of the host that lead to machines of the network.
@@ -40,7 +42,7 @@ public struct NetworkWish: Sendable, Hashable {
     public init(
         name: String, model: NetworkModel = .nat, isOnHost: Bool = false, publishedOn: String? = nil,
         uplinks: [String] = [], subnet: IPv4Network, subnet6: IPv6Network? = nil, mtu: Int = 1500,
-        members: [Member] = [], ports: [PublishedPort] = []
+        isMTUFixed: Bool = true, members: [Member] = [], ports: [PublishedPort] = []
     ) {
         self.model = model
         self.isOnHost = isOnHost
@@ -50,26 +52,11 @@ public struct NetworkWish: Sendable, Hashable {
         self.subnet = subnet
         self.subnet6 = subnet6
         self.mtu = mtu
+        self.isMTUFixed = isMTUFixed
         self.members = members
         self.ports = ports
     }
 
-    /// The network's DNS domain. `.internal` is reserved for private use.
-    public var domain: String { "\(name).ursa.internal" }
-    /// The guests' router and name server: the first address of the subnet, on the bridge in the namespace.
-    public var gateway: IPv4Address { subnet[1] }
-    /// The host's own address in the subnet, by which guests reach the host: the last one before broadcast.
-    public var hostEnd: IPv4Address { IPv4Address(subnet.broadcast.value - 1) }
-    /// The guests' IPv6 router and name server, `::1` in the subnet.
-    public var gateway6: IPv6Address? { subnet6?.address(low: 1) }
-    /// The host's own IPv6 address in the subnet, `::ffff`.
-    public var hostEnd6: IPv6Address? { subnet6?.address(low: 0xffff) }
-
-    /// Whether a machine may have this address: inside the subnet and none of network, broadcast, gateway, host.
-    public func isFreeForMachines(_ address: IPv4Address) -> Bool {
-        subnet.contains(address) && address != subnet.address && address != subnet.broadcast && address != gateway
-            && address != hostEnd
-    }
 }
 
 /// A machine's place on a network.

@@ -29,10 +29,13 @@ struct Observer: Sendable {
         result.hasOtherHomes = links.contains {
             $0.alias?.hasPrefix("ursa:") == true && home.network(alias: $0.alias) == nil
         }
+        result.lans = LANSeen(home, links, addresses, routes, try socket.published())
+        result.bridges = BridgesSeen(home, links, addresses)
         result.foreign = try ForeignSeen.look(home, links: links.map(\.name))
         result.routing = try RoutingSeen.look(home, socket, links, addresses, routes)
         for name in names(links) {
             var seen = NetworkSeen()
+            noteHostBridge(name, &seen, links, addresses)
             let dnsmasq = DnsmasqProcess(folder: home.folder(network: name))
             seen.dnsmasq = dnsmasq.identity
             seen.configuration = dnsmasq.configuration
@@ -41,8 +44,8 @@ struct Observer: Sendable {
             noteStem(name, &seen, links, addresses, routes)
             result.networks[name] = seen
         }
-        let survivors = result.networks.compactMapValues(\.dnsmasq)
-        for (name, inside) in try insides(result.networks.keys.sorted(), survivors) {
+        let apart = result.networks.filter { !$0.value.isOnHost }
+        for (name, inside) in try insides(apart.keys.sorted(), apart.compactMapValues(\.dnsmasq)) {
             result.networks[name]?.merge(inside)
         }
         return result
@@ -63,19 +66,42 @@ struct Observer: Sendable {
         _ name: String, _ seen: inout NetworkSeen, _ links: [Link], _ addresses: [LinkAddress], _ routes: [Route]
     ) {
         let stem = home.stemName(name)
-        guard let link = links.first(where: { $0.name == stem }) else { return }
+        guard let link = links.first(where: { $0.name == stem }), link.kind != "bridge" || seen.foreign != nil else {
+            return
+        }
         guard home.network(alias: link.alias) == name else {
             seen.foreign = "the link \(stem)"
             return
         }
+        seen.hasStem = true
         if link.isUp { seen.add(.stem, FactText.up(stem, mtu: link.mtu)) }
         for address in addresses where address.link == link.index {
             seen.add(.stem, FactText.address(stem, AddressPrefix(address: address.address, prefix: address.prefix)))
         }
         for route in routes where route.link == link.index && route.table == 254 {
-            seen.add(.stem, FactText.route(route.destination, route.gateway, stem))
+            let part: Part = route.isGuestRoute && route.gateway != nil ? .guests : .stem
+            seen.add(part, FactText.route(route.destination, route.gateway, stem))
         }
         for setting in StemSettings.all(stem) { if let fact = setting.holding { seen.add(.stem, fact) } }
+    }
+
+    /// A network's bridge among the host's own links.
+    private func noteHostBridge(_ name: String, _ seen: inout NetworkSeen, _ links: [Link], _ addresses: [LinkAddress])
+    {
+        let bridgeName = home.stemName(name)
+        guard let bridge = links.first(where: { $0.name == bridgeName && $0.kind == "bridge" }) else { return }
+        guard home.network(alias: bridge.alias) == name else {
+            seen.foreign = "the link \(bridgeName)"
+            return
+        }
+        seen.isOnHost = true
+        if bridge.isUp { seen.add(.bridge, FactText.up(bridgeName, mtu: bridge.mtu)) }
+        for address in addresses where address.link == bridge.index {
+            let prefix = AddressPrefix(address: address.address, prefix: address.prefix)
+            seen.add(.bridge, FactText.address(bridgeName, prefix))
+        }
+        for setting in StemSettings.all(bridgeName) { if let fact = setting.holding { seen.add(.bridge, fact) } }
+        seen.notePorts(links.filter { home.network(alias: $0.alias) == name && $0.index != bridge.index }, of: bridge)
     }
 
     /// Looks into the namespaces, on one thread that goes from one to the next. One that lost its name is entered
@@ -122,22 +148,21 @@ struct Observer: Sendable {
             if link.name == BridgeName.bridge { seen.add(.bridge, FactText.up(link.name, mtu: link.mtu)) }
             if link.name == BridgeName.stem { seen.add(.stem, FactText.up(link.name, mtu: link.mtu)) }
         }
-        for link in marked where link.name != BridgeName.bridge && link.name != BridgeName.stem {
-            if link.master == nil || link.master != bridge?.index || !link.isUp { seen.stray.append(link.name) }
-        }
+        seen.notePorts(marked.filter { $0.name != BridgeName.bridge && $0.name != BridgeName.stem }, of: bridge)
         if let bridge {
             for address in try socket.addresses() where address.link == bridge.index {
                 let prefix = AddressPrefix(address: address.address, prefix: address.prefix)
                 seen.add(.bridge, FactText.address(bridge.name, prefix))
             }
-            for (link, address) in try socket.published() where link == bridge.index {
-                seen.add(.stem, FactText.publishes(bridge.name, address))
+            for entry in try socket.published() where entry.link == bridge.index {
+                seen.add(.stem, FactText.publishes(bridge.name, entry.address))
             }
         }
-        if let stem {
-            for route in try socket.routes(AF_INET) + socket.routes(AF_INET6)
-            where route.link == stem.index && route.table == 254 {
+        for route in try socket.routes(AF_INET) + socket.routes(AF_INET6) where route.table == 254 {
+            if let stem, route.link == stem.index {
                 seen.add(.stem, FactText.route(route.destination, route.gateway, stem.name))
+            } else if let bridge, route.link == bridge.index, route.isGuestRoute {
+                seen.add(.guests, FactText.route(route.destination, route.gateway, bridge.name))
             }
         }
         return seen
@@ -147,11 +172,19 @@ struct Observer: Sendable {
 extension NetworkSeen {
     mutating func add(_ part: Part, _ text: String) { facts.insert(Fact(part: part, text: text)) }
 
+    mutating func notePorts(_ links: [Link], of bridge: Link?) {
+        for link in links {
+            ports[link.name] = link.isIsolated
+            if link.master == nil || link.master != bridge?.index || !link.isUp { stray.append(link.name) }
+        }
+    }
+
     mutating func merge(_ inside: NetworkSeen) {
         hasNamespace = inside.hasNamespace
         foreign = foreign ?? inside.foreign
         facts.formUnion(inside.facts)
-        stray = inside.stray
+        stray += inside.stray
+        ports.merge(inside.ports) { _, inner in inner }
         portFilter = inside.portFilter
     }
 }

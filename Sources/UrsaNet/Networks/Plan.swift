@@ -8,42 +8,56 @@ struct NetworkPlan {
     let seen: NetObservation
 
     init(_ home: HomeMark, _ wish: HostWish, _ seen: NetObservation) {
+        let networks = seen.hasIPv6 ? wish.networks : wish.networks.map(\.withoutIPv6)
+        var wish = wish
+        wish.networks = networks.sorted { $0.name < $1.name }.map { network in
+            let link = network.publishedOn.map { wish.addressedLink($0, home) }
+            let published = link.flatMap { seen.lans.interfaces[$0] }.map { Int($0.mtu) }
+            return network.fitting(mtu: network.hasWayOut ? published ?? seen.lans.narrowest : nil)
+        }
         self.home = home
         self.wish = wish
         self.wish.uplinks = wish.uplinks.found(seen.routing)
-        wishes = (seen.hasIPv6 ? wish.networks : wish.networks.map(\.withoutIPv6)).sorted { $0.name < $1.name }
+        wishes = wish.networks
         self.seen = seen
     }
 
     var steps: [any NetStep] {
-        let problems = NetworkWish.problems(wishes) + UplinkWish.problems(wish.uplinks, wishes)
+        let problems =
+            NetworkWish.problems(wishes) + BridgeWish.problems(wish) + UplinkWish.problems(wish.uplinks, wishes)
         if let error = UrsaError.all(problems) { return [Refusal(error: error)] }
         let uplinks = UplinkPlan(home: home, uplinks: wish.uplinks, seen: seen.routing, hasIPv6: seen.hasIPv6)
-        let wanted = Set(wishes.map(\.name))
-        var steps: [any NetStep] = []
-        if !wishes.isEmpty, !seen.settings.isEmpty {
-            steps.append(TurnForwardingOn(home: home, changes: seen.settings))
-        }
-        for (name, network) in seen.networks.sorted(by: { $0.key < $1.key })
-        where !wanted.contains(name) && (network.foreign == nil || network.hasTrace) {
-            steps.append(RemoveNetwork(home: home, name: name))
-        }
+        var steps = settingSteps + removalSteps + bridgeSteps
         steps += uplinks.before
         if let step = tableStep { steps.append(step) }
         if let step = hostPortsStep { steps.append(step) }
         steps += CoexistencePlan(home, wish, seen.foreign).steps
         steps += uplinks.after(seen.journal)
         for wish in wishes { steps += networkSteps(wish) }
+        steps += lanSteps
         if let step = hostsStep { steps.append(step) }
-        let settings = seen.journal.filter { !$0.isPathFilter }
-        if wishes.isEmpty, !settings.isEmpty, !seen.hasOtherHomes {
-            steps.append(PutSettingsBack(home: home, changes: settings))
+        return steps + settingReturnSteps
+    }
+
+    /// Networks that are not wanted, and those that must be made anew because they have become something else.
+    private var removalSteps: [any NetStep] {
+        let wanted = Dictionary(wishes.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        return seen.networks.sorted { $0.key < $1.key }.compactMap { name, network in
+            if let wish = wanted[name] {
+                return isOtherwise(wish, network) ? RemoveNetwork(home: home, name: name) : nil
+            }
+            return network.foreign == nil || network.hasTrace ? RemoveNetwork(home: home, name: name) : nil
         }
-        return steps
+    }
+
+    /// Whether what is there is of another shape: on the host or not, with a stem or not.
+    private func isOtherwise(_ wish: NetworkWish, _ now: NetworkSeen) -> Bool {
+        now.foreign == nil
+            && (now.isOnHost != wish.isOnHost && (now.isOnHost || now.hasNamespace) || now.hasStem && !wish.hasStem)
     }
 
     private func networkSteps(_ wish: NetworkWish) -> [any NetStep] {
-        let now = seen.networks[wish.name] ?? NetworkSeen()
+        var now = seen.networks[wish.name] ?? NetworkSeen()
         if let foreign = now.foreign {
             return [
                 Refusal(
@@ -52,6 +66,14 @@ struct NetworkPlan {
                         remedy: "remove it, or give the network another name"))
             ]
         }
+        if isOtherwise(wish, now) { now = NetworkSeen() }
+        let isNew = !now.hasNamespace && !now.isOnHost && now.dnsmasq == nil && now.configuration == nil
+        if isNew, let error = lanProblem(wish) { return [Refusal(error: error)] }
+        return linkSteps(wish, now, isNew: isNew) + nameSteps(wish, now, isNew: isNew)
+    }
+
+    /// Namespace, bridge, stem and routes.
+    private func linkSteps(_ wish: NetworkWish, _ now: NetworkSeen, isNew: Bool) -> [any NetStep] {
         var steps: [any NetStep] = []
         let extra = extraFacts(wish, now)
         let missing = wish.facts(home).subtracting(now.facts)
@@ -59,11 +81,16 @@ struct NetworkPlan {
         func words(_ part: Part) -> [String] {
             lost(part).map { "not so: \($0)" } + extra[part, default: []].map { "wrongly: \($0)" }
         }
-        let isNew = !now.hasNamespace && now.dnsmasq == nil && now.configuration == nil
+        let bridge = words(.bridge) + now.stray.map { "\($0) is not attached" } + isolationFaults(wish, now)
+        if wish.isOnHost {
+            if !bridge.isEmpty {
+                steps.append(EnsureHostBridge(home: home, wish: wish, broken: isNew ? [] : bridge))
+            }
+            return steps
+        }
         if !now.hasNamespace || !words(.namespace).isEmpty {
             steps.append(EnsureNamespace(home: home, wish: wish, exists: now.hasNamespace, survivor: now.dnsmasq))
         }
-        let bridge = words(.bridge) + now.stray.map { "\($0) is not attached" }
         if !bridge.isEmpty {
             steps.append(EnsureBridge(home: home, wish: wish, broken: isNew ? [] : bridge))
         }
@@ -77,18 +104,28 @@ struct NetworkPlan {
         if !stem.isEmpty {
             steps.append(EnsureStem(home: home, wish: wish, broken: isNew ? [] : stem))
         }
-        let configuration = DnsmasqConfiguration(wish, folder: home.folder(network: wish.name), seen.surroundings)
-        let bridgeGone = lost(.bridge).contains { $0.hasPrefix(FactText.upStart(BridgeName.bridge)) }
-        if let reason = restartReason(now, configuration, bridgeGone: bridgeGone) {
-            steps.append(
-                StartDnsmasq(home: home, wish: wish, configuration: configuration, reason: isNew ? nil : reason))
-        } else if now.leases != configuration.leases || now.names != configuration.names {
-            steps.append(
-                UpdateMachines(
-                    home: home, wish: wish, configuration: configuration,
-                    previous: DnsmasqConfiguration.Machines(leases: now.leases, names: now.names)))
+        let (gone, strange) = (lost(.guests), extra[.guests, default: []])
+        if !gone.isEmpty || !strange.isEmpty {
+            steps.append(GuestRoutes(home: home, wish: wish, missing: gone, strange: strange))
         }
         return steps
+    }
+
+    /// dnsmasq and what it is told.
+    private func nameSteps(_ wish: NetworkWish, _ now: NetworkSeen, isNew: Bool) -> [any NetStep] {
+        let configuration = DnsmasqConfiguration(
+            wish, folder: home.folder(network: wish.name), bridge: wish.bridgeName(home), seen.surroundings)
+        let start = FactText.upStart(wish.bridgeName(home))
+        let bridgeGone = !now.facts.contains { $0.part == .bridge && $0.text.hasPrefix(start) }
+        if let reason = restartReason(now, configuration, bridgeGone: bridgeGone) {
+            return [StartDnsmasq(home: home, wish: wish, configuration: configuration, reason: isNew ? nil : reason)]
+        }
+        guard now.leases != configuration.leases || now.names != configuration.names else { return [] }
+        return [
+            UpdateMachines(
+                home: home, wish: wish, configuration: configuration,
+                previous: DnsmasqConfiguration.Machines(leases: now.leases, names: now.names))
+        ]
     }
 
     private func restartReason(_ now: NetworkSeen, _ wanted: DnsmasqConfiguration, bridgeGone: Bool) -> String? {
@@ -97,21 +134,29 @@ struct NetworkPlan {
         return bridgeGone ? "its bridge is new" : nil
     }
 
-    /// Addresses that bridge and stem have but should not: those of another subnet.
+    /// Addresses that bridge and stem have but should not: those of another subnet; routes to guests that are gone.
     private func extraFacts(_ wish: NetworkWish, _ now: NetworkSeen) -> [Part: [String]] {
         let wanted = wish.facts(home)
         var result: [Part: [String]] = [:]
+        let starts = [FactText.addressStart(wish.bridgeName(home)), FactText.addressStart(home.stemName(wish.name))]
         for fact in now.facts.subtracting(wanted) {
-            let starts = [FactText.addressStart(BridgeName.bridge), FactText.addressStart(home.stemName(wish.name))]
-            if starts.contains(where: { fact.text.hasPrefix($0) }) { result[fact.part, default: []].append(fact.text) }
+            if fact.part == .guests || starts.contains(where: { fact.text.hasPrefix($0) }) {
+                result[fact.part, default: []].append(fact.text)
+            }
         }
-        return result
+        return result.mapValues { $0.sorted() }
+    }
+
+    /// Ports that are isolated and should not be, and the other way.
+    private func isolationFaults(_ wish: NetworkWish, _ now: NetworkSeen) -> [String] {
+        wish.members.compactMap { member in
+            guard let isIsolated = now.ports[member.tap], isIsolated != member.port.isIsolated else { return nil }
+            return "\(member.tap) is \(isIsolated ? "" : "not ")isolated"
+        }
     }
 
     private var tableStep: (any NetStep)? {
         guard !wish.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
-        var wish = wish
-        wish.networks = wishes
         let ruleset = Ruleset(home, wish)
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
@@ -135,7 +180,7 @@ struct NetworkPlan {
 
     private var hostsStep: (any NetStep)? {
         let parts = HostsFile.split(seen.hosts, home)
-        let block = HostsFile.block(wishes, outside: parts.outside)
+        let block = HostsFile.block(wishes, wish.bridges, outside: parts.outside)
         guard HostsFile.text(parts, block: block, home) != seen.hosts else { return nil }
         return WriteHostsBlock(home: home, block: block, previous: parts.block ?? [])
     }
@@ -146,7 +191,7 @@ extension NetworkSeen {
     var hasTrace: Bool { configuration != nil || dnsmasq != nil || !leases.isEmpty }
 }
 
-extension FactText {
-    static func upStart(_ link: String) -> String { "\(link) is up" }
-    static func addressStart(_ link: String) -> String { "\(link) has " }
+extension NetworkWish {
+    /// Whether its guests reach anything outside.
+    var hasWayOut: Bool { model != .isolated }
 }

@@ -10,6 +10,8 @@ struct Subnets: Sendable {
         var what: String
         /// The home's network whose stem it is on.
         var network: String?
+        /// The link that it is on.
+        var link: String?
     }
     let taken: [Taken]
 
@@ -26,7 +28,7 @@ struct Subnets: Sendable {
                 Taken(
                     prefix: AddressPrefix(address: address.address, prefix: address.prefix),
                     what: "the address \(address.address)/\(address.prefix) of \(owner.name)",
-                    network: home.network(alias: owner.alias)))
+                    network: home.network(alias: owner.alias), link: owner.name))
         }
         for route in try socket.routes(AF_INET) + socket.routes(AF_INET6)
         where route.type == UInt8(RTN_UNICAST) && route.destination.prefix > 0 {
@@ -36,7 +38,7 @@ struct Subnets: Sendable {
                 Taken(
                     prefix: route.destination,
                     what: "the route \(route.destination)\(owner.map { " over \($0.name)" } ?? "")\(table)",
-                    network: home.network(alias: owner?.alias)))
+                    network: home.network(alias: owner?.alias), link: owner?.name))
         }
         self.taken = taken
     }

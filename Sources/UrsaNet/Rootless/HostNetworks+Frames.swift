@@ -24,7 +24,9 @@ extension HostNetworks {
     ///
     /// The link stays until somebody deletes it (`removeFramePort`).
     /// - Throws: `.notFound` when the network is not up.
-    public func openFramePort(network: String, name: String) throws(UrsaError) -> FramePort {
+    public func openFramePort(
+        network: String, name: String, isIsolated: Bool = false
+    ) throws(UrsaError) -> FramePort {
         let home = home
         let namespace = home.namespace(network)
         guard let entered = try namespace.open() else {
@@ -51,6 +53,9 @@ extension HostNetworks {
                 LinkRequest.set(.name(peer), up: true, action: "bring \(peer) up"),
                 LinkRequest.set(.name(name), up: true, master: bridge.index, action: "attach \(name) to \(network)"),
             ])
+            if isIsolated, let port = try socket.link(name) {
+                try socket.transact([PortRequest.isolate(port.index, true, name: name)])
+            }
             return try check(clinux_packet_socket(peer), "open a packet socket")
         }
         let link = OwnedFD(raw)

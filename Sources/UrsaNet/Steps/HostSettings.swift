@@ -27,6 +27,11 @@ enum HostSettings {
         return changes
     }
 
+    /// Whether a setting is one of those about forwarding.
+    static func isForwarding(_ name: String) -> Bool {
+        name.hasSuffix("/forwarding") || name.hasSuffix("/ip_forward") || name.hasSuffix("/accept_ra")
+    }
+
     /// Links that forward already: turning the whole off later would turn them off too, so they are noted.
     private static func individual(_ folder: String) -> [SettingChange] {
         File.list("/proc/sys/net/\(folder)").compactMap { link in
@@ -58,13 +63,25 @@ struct SettingsJournal: Sendable {
 
     /// Adds changes; one that is noted already keeps its first old value.
     func add(_ more: [SettingChange]) throws(UrsaError) {
-        var all = changes
-        for change in more where !all.contains(where: { $0.name == change.name }) { all.append(change) }
-        try write(all)
+        try edit { all in
+            for change in more where !all.contains(where: { $0.name == change.name }) { all.append(change) }
+        }
     }
 
     /// Forgets changes that were taken back.
-    func forget(_ undone: [SettingChange]) throws(UrsaError) { try write(changes.filter { !undone.contains($0) }) }
+    func forget(_ undone: [SettingChange]) throws(UrsaError) { try edit { $0.removeAll { undone.contains($0) } } }
+
+    // Several steps of one process may have something to note at the same time.
+    private static let turn = Locked<Void>(())
+
+    private func edit(_ body: (inout [SettingChange]) -> Void) throws(UrsaError) {
+        let result = Self.turn.withLock { _ -> Result<Void, UrsaError> in
+            var all = changes
+            body(&all)
+            do throws(UrsaError) { return .success(try write(all)) } catch { return .failure(error) }
+        }
+        try result.get()
+    }
 
     private func write(_ all: [SettingChange]) throws(UrsaError) {
         guard !all.isEmpty else { return try remove() }
@@ -74,7 +91,7 @@ struct SettingsJournal: Sendable {
         try File.replace(path, JSON.record(["boot": .string(bootIdentifier()), "changes": .array(entries)]).line)
     }
 
-    func remove() throws(UrsaError) { try File.remove(path) }
+    private func remove() throws(UrsaError) { try File.remove(path) }
 
     /// Puts back the old values, latest change first, where the present value is still the one that was set.
     static func restore(_ changes: [SettingChange]) {
@@ -87,8 +104,8 @@ struct SettingsJournal: Sendable {
     }
 }
 
-/// Turns forwarding on.
-struct TurnForwardingOn: NetStep {
+/// Changes settings of the host that networks need: forwarding, answers for others.
+struct ChangeSettings: NetStep {
     let home: HomeMark
     let changes: [SettingChange]
     let phase = Phase.make

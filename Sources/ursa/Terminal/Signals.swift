@@ -1,10 +1,12 @@
 import CLinux
 import Glibc
 import UrsaBase
+import UrsaDisk
 
 /// The end of the program by a signal: the terminal is put right, then the status is 130.
 ///
-/// Nothing else needs cleaning: every step of the work survives kill -9, and the next command mends what is left.
+/// Nothing else but images that are half made needs cleaning: every step of the work survives kill -9, and the next command
+/// mends what is left.
 enum Signals {
     /// Exit status of a program that a person interrupted.
     static let interrupted: Int32 = 130
@@ -20,6 +22,7 @@ enum Signals {
             while poll(&waiting, 1, -1) <= 0 {}
             Terminal.leaveRaw()
             Screen.clearProgress()
+            UnfinishedFile.removeAll()
             _exit(interrupted)
         }
     }

@@ -100,11 +100,14 @@ struct PrivateHost: Sendable {
     }
 
     /// A guest: a namespace of that name with a card on the network's bridge. It has no address yet.
-    func addGuest(_ name: String, on network: String, mac: String) throws {
-        let inside = home.namespaceName(network)
+    ///
+    /// - Parameter hostBridge: the network's bridge where it is on the host.
+    func addGuest(_ name: String, on network: String, mac: String, hostBridge: String? = nil) throws {
+        let inside = hostBridge == nil ? home.namespaceName(network) : nil
         try ip("netns add \(name)")
-        try ip("link add eth0 address \(mac) netns \(name) type veth peer name \(name) netns \(inside)")
-        try ip("link set \(name) alias \(home.alias(network)) master br0 up", in: inside)
+        let place = inside.map { " netns \($0)" } ?? ""
+        try ip("link add eth0 address \(mac) netns \(name) type veth peer name \(name)\(place)")
+        try ip("link set \(name) alias \(home.alias(network)) master \(hostBridge ?? "br0") up", in: inside)
         try ip("link set lo up", in: name)
         try sh("sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.eth0.accept_dad=0", in: name)
         try ip("link set eth0 up", in: name)

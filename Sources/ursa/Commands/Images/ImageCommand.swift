@@ -3,13 +3,32 @@ import ArgumentParser
 /// `ursa image`
 struct ImageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "image", abstract: "Build, fetch, list and delete images.",
+        commandName: "image", abstract: "Images for machines, and all that can be done with disk images.",
         discussion: """
-            Machines never write to an image: each has a disk of its own on top. `ursa run` and `ursa up` build or fetch \
-            what they need by themselves.
+            Machines never write to an image of the store: each has a disk of its own on top. `ursa run` and `ursa up` \
+            build or fetch what they need by themselves.
 
-            Example:
+            The verbs on files take the options of qemu-img, and end with its statuses. They are also reachable as \
+            `kvm-img`.
+
+            Examples:
               ursa image ls
+              ursa image create -f qcow2 disk.qcow2 20G
             """,
-        subcommands: [ListImages.self, BuildImage.self, PullImage.self, RemoveImages.self], aliases: ["images"])
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Images in the store:",
+                subcommands: [ListImages.self, BuildImage.self, PullImage.self, RemoveImages.self]),
+            CommandGroup(
+                name: "Disk images as files:",
+                subcommands: [
+                    ImageVerbCommand<CreateImage>.self, ImageVerbCommand<ImageInformation>.self,
+                    ImageVerbCommand<ConvertImage>.self, ImageVerbCommand<CheckImage>.self,
+                    ImageVerbCommand<SnapshotImage>.self, ImageVerbCommand<ResizeImage>.self,
+                    ImageVerbCommand<CommitImage>.self, ImageVerbCommand<RebaseImage>.self,
+                    ImageVerbCommand<CompareImages>.self, ImageVerbCommand<MapImage>.self,
+                    ImageVerbCommand<MeasureImage>.self, ImageVerbCommand<DuplicateImage>.self,
+                    ImageVerbCommand<BenchImage>.self,
+                ]),
+        ], aliases: ["images"])
 }
