@@ -103,7 +103,7 @@ extension NetworkMap {
                 name: bridge.name, model: "bridged", way: "on the LAN of \(bridge.interface ?? bridge.bridge ?? "?")",
                 subnets: [], router: nil,
                 bridge: bridge.bridge.map { "\($0), kept by others" }
-                    ?? (home.map { "\($0.bridgeName(network.name)) on the host" } ?? "bridge on the host"),
+                    ?? (home.map { "\($0.bridgeName(bridge.name)) on the host" } ?? "bridge on the host"),
                 stem: nil, interface: bridge.interface ?? bridge.bridge, uplinks: [],
                 zone: zones.zone(of: .network(bridge.name)),
                 isUp: up.contains(bridge.name), trouble: troubles[bridge.name],
