@@ -12,7 +12,9 @@ let package = Package(
     targets: [
         .executableTarget(
             name: "ursa-bench",
-            dependencies: [.product(name: "UrsaBase", package: "ursa")],
+            dependencies: [
+                .product(name: "UrsaBase", package: "ursa"), .product(name: "UrsaNet", package: "ursa"),
+            ],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"),
                 .enableUpcomingFeature("MemberImportVisibility"),

@@ -105,6 +105,7 @@ extension Ursa {
             let wish = try wishes(store)
             let pending = try store.read { try $0.pending() }
             let watch = try orderWatch(wish, pending, host, store)
+            for words in host.notices(wish) { notice(words) }
             let steps = try host.converge(wish, report: report)
             if home.isRootless { try settleRootless(wish, store) }
             watch?.wait()

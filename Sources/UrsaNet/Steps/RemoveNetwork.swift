@@ -9,6 +9,19 @@ struct RemoveNetwork: NetStep {
     var network: String? { name }
     var line: String { "- network \(name): dnsmasq, stem, namespace \(home.namespaceName(name))" }
     func apply() throws(UrsaError) { try RemoveNetworks(networks: [self]).apply() }
+    /// Takes the ports of the network's namespace away together. One by one, as their owners close them, each would wait
+    /// for the kernel's readers: seconds with a hundred of them.
+    fileprivate func removePorts() throws(UrsaError) {
+        let namespace = home.namespace(name)
+        guard namespace.exists else { return }
+        let (home, name) = (home, name)
+        try namespace.run { () throws(UrsaError) in
+            let socket = try NetlinkSocket()
+            let ports = try socket.links().filter { $0.master != nil && home.network(alias: $0.alias) == name }
+            if ports.count > 1 { try socket.deleteLinks(ports.map(\.index)) }
+        }
+    }
+
     // What was taken down on purpose is not built again: the next converge does that from the wish.
     func undo() throws(UrsaError) {}
 }
@@ -32,6 +45,7 @@ struct RemoveNetworks: NetStep {
         try OSThread.concurrently(networks, atMost: 32) { network throws(UrsaError) in
             let process = DnsmasqProcess(folder: home.folder(network: network.name))
             try process.stop()
+            try network.removePorts()
             try home.namespace(network.name).remove()
             try process.removeFiles()
         }

@@ -10,7 +10,7 @@ enum NetworkFamily: Family {
         for index in 1...20 { names.append(try libvirt.defineNetwork(index)) }
         let one = try compare(bench, libvirt, Array(names.prefix(1)))
         let twenty = try compare(bench, libvirt, names)
-        return [
+        return try [
             Figure(
                 name: "network.one-up", meaning: "`ursa up` of one NAT network; `virsh net-start`",
                 ours: one.upOurs, peer: one.upPeer, unit: "ms", goal: .ratio(0.5)),
@@ -23,7 +23,7 @@ enum NetworkFamily: Family {
             Figure(
                 name: "network.twenty-down", meaning: "`ursa down` of them; twenty `net-destroy` in one session",
                 ours: twenty.downOurs, peer: twenty.downPeer, unit: "ms", goal: .ratio(1)),
-        ]
+        ] + ManyPorts.measure(bench)
     }
 
     private struct Times {
