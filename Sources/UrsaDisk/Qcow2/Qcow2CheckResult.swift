@@ -53,6 +53,7 @@ struct Qcow2UseCounts {
     private static let chunk: UInt64 = 8192
     private static let most = 32768  // chunks: 1 GiB, the tables of 16 TiB in clusters of 64 KiB
     private var chunks: [UInt64: [UInt32]] = [:]
+    private var sorted: [UInt64] = []
 
     mutating func add(_ cluster: UInt64) -> Bool {
         let key = cluster / Qcow2UseCounts.chunk
@@ -82,12 +83,24 @@ struct Qcow2UseCounts {
         return (chunks[cluster / Qcow2UseCounts.chunk] ?? [], Int(inside), Qcow2UseCounts.chunk - inside)
     }
 
-    /// The clusters of a range that are used, in order.
-    func used(in range: Range<UInt64>) -> [UInt64] {
-        chunks.keys.sorted().filter {
-            ($0 + 1) * Qcow2UseCounts.chunk > range.lowerBound && $0 * Qcow2UseCounts.chunk < range.upperBound
-        }.flatMap { key in
-            (chunks[key] ?? []).indices.filter { chunks[key]?[$0] != 0 }.map { key * Qcow2UseCounts.chunk + UInt64($0) }
-        }.filter { range.contains($0) }
+    /// The first cluster from `start` on that is used; asked after the counting, when `seal` was called.
+    func firstUsed(from start: UInt64) -> UInt64? {
+        var low = 0
+        var high = sorted.count
+        while low < high {
+            let middle = (low + high) / 2
+            if sorted[middle] < start / Qcow2UseCounts.chunk { low = middle + 1 } else { high = middle }
+        }
+        while low < sorted.count {
+            let key = sorted[low]
+            let from = key == start / Qcow2UseCounts.chunk ? Int(start % Qcow2UseCounts.chunk) : 0
+            if let index = chunks[key]?[from...].firstIndex(where: { $0 != 0 }) {
+                return key * Qcow2UseCounts.chunk + UInt64(index)
+            }
+            low += 1
+        }
+        return nil
     }
+
+    mutating func seal() { sorted = chunks.keys.sorted() }
 }

@@ -51,6 +51,8 @@ final class Qcow2Checking {
     private var fileClusters: UInt64
     /// L2 tables of one L1 table that were seen, to walk each but once.
     private var seenTables: Set<UInt64> = []
+    /// Bytes of L2 tables that may still be walked: snapshots can name the same tables any number of times.
+    private var budget: UInt64 = 64 << 30
 
     init(_ image: Qcow2Image) {
         self.image = image
@@ -93,6 +95,7 @@ final class Qcow2Checking {
             try use(block, geometry.clusterSize, "refcount block \(index)")
         }
         try countBitmaps()
+        uses.seal()
     }
 
     private func countSnapshots() throws(UrsaError) {
@@ -142,6 +145,10 @@ final class Qcow2Checking {
     }
 
     private func countTable(_ table: UInt64, isActive: Bool) throws(UrsaError) {
+        guard budget >= geometry.clusterSize else {
+            throw UrsaError(.unsupported, "the tables of \(image.name) name each other too often to be checked")
+        }
+        budget -= geometry.clusterSize
         var expected: UInt64 = 0
         do throws(UrsaError) {
             try image.eachEntry(of: table) { index, entry, bitmap throws(UrsaError) in
@@ -224,6 +231,7 @@ final class Qcow2Checking {
 
     private func compare(_ clusters: Range<UInt64>, _ repair: Qcow2Repair, _ last: inout UInt64) throws(UrsaError) {
         var cluster = clusters.lowerBound
+        var nextUsed = uses.firstUsed(from: cluster) ?? .max
         while cluster < clusters.upperBound {
             let index = image.refcountIndex(cluster).block
             let left = ((index + 1) << UInt64(geometry.refcountBlockBits)) - cluster
@@ -236,7 +244,10 @@ final class Qcow2Checking {
                 try compareCounted(cluster..<(cluster + count), repair, &last)
             } else {
                 if block != 0, repair == .all { try image.dropBlock(index) }
-                for number in uses.used(in: cluster..<(cluster + count)) { try mend(number, 0, repair) }
+                while nextUsed < cluster + count {
+                    if nextUsed >= cluster { try mend(nextUsed, 0, repair) }
+                    nextUsed = uses.firstUsed(from: max(nextUsed &+ 1, cluster)) ?? .max
+                }
             }
             cluster += count
         }

@@ -61,6 +61,26 @@ extension Qcow2Image {
         }
         if hasDataFile, !dataFile.isBlockDevice { try dataFile.resize(to: size) }
         try trimFile()
+        // Other programs rely on it when they make the disk larger again.
+        try zeroTail(size)
+        try flushInside()
+    }
+
+    /// Makes what the last cluster holds behind the end of the disk zeros, where it holds anything.
+    private func zeroTail(_ size: UInt64) throws(UrsaError) {
+        let end = (size + geometry.clusterSize - 1) & ~(geometry.clusterSize - 1)
+        monitor.leave()
+        defer { monitor.enter() }
+        var offset = size
+        while offset < end {
+            let found = try monitor.inside { () throws(UrsaError) in
+                try settledMapping(at: offset, limit: end - offset)
+            }
+            if found.kind == .data || found.kind == .compressed {
+                try writeZerosAnywhere(offset..<(offset + found.length))
+            }
+            offset += found.length
+        }
     }
 
     /// A copy of an L2 table without the entries from `end` on.

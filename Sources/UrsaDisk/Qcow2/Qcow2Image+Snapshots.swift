@@ -41,8 +41,12 @@ extension Qcow2Image {
         try transaction { new throws(UrsaError) in
             // Both the snapshot and the disk use all tables and clusters now, so nobody may write to them in place.
             var shared = [UInt64](repeating: 0, count: l1.count)
+            var seen: Set<UInt64> = []
             for index in l1.indices where l1[index] & Qcow2Entry.offsetMask != 0 {
                 let table = try checkedTable(l1[index])
+                guard seen.insert(table).inserted else {
+                    throw damaged("its L1 table uses the L2 table at offset \(table) twice")
+                }
                 try changeCounts(ofTable: table, raise: true)
                 if try hasOwned(table) {
                     let copy = try copyOfTable(table, keepingOwned: { _ in false })
@@ -82,6 +86,8 @@ extension Qcow2Image {
             throw damaged("snapshot \(snapshot.id) has an L1 table too small for its disk of \(size) bytes")
         }
         try refuseBitmaps(unless: size == header.size, "to take on the size of snapshot \(snapshot.id)")
+        try prepare()
+        noteDirty(0, header.size)
         let old = (header, l1)
         try transaction { new throws(UrsaError) in
             let table = try Qcow2Image.readTable(
@@ -196,8 +202,11 @@ extension Qcow2Image {
 
     /// Changes the counts of all that an L1 table reaches, its L2 tables included.
     func changeCounts(of table: [UInt64], raise: Bool) throws(UrsaError) {
+        // A table that names one L2 table thousands of times would take for ever.
+        var seen: Set<UInt64> = []
         for entry in table where entry & Qcow2Entry.offsetMask != 0 {
             let l2 = try checkedTable(entry)
+            guard seen.insert(l2).inserted else { throw damaged("an L1 table uses the L2 table at offset \(l2) twice") }
             try changeCounts(ofTable: l2, raise: raise)
             let cluster = l2 >> UInt64(geometry.clusterBits)
             try changeRefcounts(cluster..<(cluster + 1), raise: raise)

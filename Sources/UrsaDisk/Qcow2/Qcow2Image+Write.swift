@@ -289,10 +289,6 @@ extension Qcow2Image {
         guard old != 0, old != host else { return }
         release((old >> UInt64(geometry.clusterBits))..<((old >> UInt64(geometry.clusterBits)) + 1))
     }
-
-    /// From inside: tells the bitmaps that follow changes.
-    @inline(__always)
-    func noteDirty(_ offset: UInt64, _ count: UInt64) {}
 }
 
 extension UnsafeRawBufferPointer {

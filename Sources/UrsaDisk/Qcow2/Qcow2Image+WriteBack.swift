@@ -58,7 +58,7 @@ extension Qcow2Image {
             refcounts.newPlace = nil
             refcounts.changed = nil
             let first = old.0 >> UInt64(geometry.clusterBits)
-            freed.appendRun(first..<(first + UInt64(old.1)))
+            release(first..<(first + UInt64(old.1)))
         } else if let range = refcounts.changed {
             try barrier()
             try writeTable(Array(refcounts.table[range]), at: refcounts.offset + UInt64(range.lowerBound) * 8)
@@ -96,7 +96,10 @@ extension Qcow2Image {
     // ---- giving clusters back ---------------------------------------------------------------------------------------
 
     /// From inside: a cluster lost a user; to be told when the table that says so is on its way.
-    func release(_ run: Range<UInt64>) { freed.appendRun(run) }
+    func release(_ run: Range<UInt64>) {
+        freed.appendRun(run)
+        hasFreed.store(true, ordering: .releasing)
+    }
 
     /// From inside, after `writeBack` and a barrier: lowers the counts of what was freed. Waits for everybody who may
     /// still be at work on those clusters.
@@ -105,6 +108,7 @@ extension Qcow2Image {
         drain()
         let runs = freed
         freed.removeAll(keepingCapacity: true)
+        hasFreed.store(false, ordering: .releasing)
         inflated.forgetAll()
         allocator.compressedByte = 0
         for run in runs {
@@ -159,6 +163,10 @@ extension Qcow2Image {
         defer { monitor.leave() }
         guard !isClosed else { return }
         isClosed = true
+        defer {
+            ImageLock.release(file)
+            if hasDataFile { ImageLock.release(dataFile) }
+        }
         guard file.isWritable, isPrepared, broken == nil else { return }
         try closeBitmaps()
         try flushInside()
@@ -188,7 +196,7 @@ extension Qcow2Image {
             noteWritten()
             try barrier()
         }
-        isPrepared = true
         try prepareBitmaps()
+        isPrepared = true
     }
 }

@@ -78,6 +78,8 @@ public final class Qcow2Image: DiskWriter, @unchecked Sendable {
     /// Readers and writers that are at work on host clusters outside of the monitor.
     let atWork = Atomic<Int>(0)
     let someoneDrains = Atomic<Bool>(false)
+    /// Whether `freed` holds anything, for those outside of the monitor.
+    let hasFreed = Atomic<Bool>(false)
     var isPrepared = false
     var isClosed = false
     var broken: UrsaError?

@@ -99,6 +99,9 @@ final class Qcow2MetadataCache {
         return address(slot)
     }
 
+    /// The slice if it is in memory.
+    func present(_ offset: UInt64) -> UnsafeMutableRawPointer? { find(offset).map { address($0) } }
+
     /// A slice whose content is new: zeros, dirty, without reading what lies in the file. Nil as `slice`.
     func fresh(_ offset: UInt64) -> UnsafeMutableRawPointer? {
         guard let slot = find(offset) ?? take(offset) else { return nil }

@@ -96,5 +96,5 @@ public final class RawImage: DiskWriter, Sendable {
     }
 
     /// Writes everything out; nothing may be called afterwards.
-    public func close() throws(UrsaError) {}
+    public func close() throws(UrsaError) { ImageLock.release(file) }
 }

@@ -19,7 +19,7 @@ struct Entry: Sendable {
     }
 
     /// All entries.
-    static let all: [Entry] = text + keeper + spec + images + network + diskFormats
+    static let all: [Entry] = text + keeper + spec + images + network + diskFormats + qcow2
 }
 
 /// A rule that does not hold.

@@ -9,6 +9,8 @@ struct SequenceImage: CustomStringConvertible {
     /// Content of the raw backing image, which may be shorter or longer than the disk.
     var backing: [UInt8]?
 
+    init(_ options: Qcow2CreateOptions) { self.options = options }
+
     init(_ random: inout Seeded) {
         let clusterBits = random.pick([9, 9, 10, 12, 12, 14, 16, 16, 16, 17])
         let cluster = 1 << clusterBits
@@ -170,6 +172,8 @@ struct SequenceModel {
             if !coarse {
                 for _ in 0..<(clusterSize / 16) { bytes[random.below(clusterSize)] = UInt8(random.below(256)) }
             }
+            // Zeros behind the disk's end, as it is for everybody who writes there.
+            for index in bytes.indices.dropFirst(size - cluster * clusterSize) { bytes[index] = 0 }
             return .compressed(cluster * clusterSize, bytes)
         case 18: return .flush
         case 19..<21 where image.hasSnapshots && snapshots.count < 4: return .snapshot("s\(random.below(100_000))")

@@ -66,7 +66,8 @@ struct SequenceRunner {
                 commands.append("write -q -z \(unmap ? "-u " : "")\(offset) \(count)")
             case .discard(let offset, let count): commands.append("discard -q \(offset) \(count)")
             case .compressed(let offset, let bytes):
-                commands.append("write -q -c -P \(bytes[0]) \(offset) \(bytes.count)")
+                commands.append(
+                    "write -q -c -P \(bytes[0]) \(offset) \(bytes.lastIndex { $0 != 0 }.map { $0 + 1 } ?? bytes.count)")
             case .flush: commands.append("flush")
             case .snapshot(let name):
                 try send(&commands)
