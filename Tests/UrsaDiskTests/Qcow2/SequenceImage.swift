@@ -143,7 +143,7 @@ struct SequenceModel {
     }
 
     private mutating func fill(_ from: Int, _ to: Int) {
-        for index in from..<to { content[index] = 0 }
+        content.replaceSubrange(from..<to, with: [UInt8](repeating: 0, count: to - from))
     }
 
     /// A next step that makes sense now. `coarse` ones are those that qemu-io can say.
