@@ -123,7 +123,7 @@ final class OwnedFDBox {
 
 extension MeasureTests {
     @Test("a bridge with 128 taps; 100 guests and 1,000 ports")
-    func many() throws {
+    func manyPorts() throws {
         for _ in 0..<3 {
             try PrivateHost.run { host in
                 let wish = try labWish(machines: [])
