@@ -35,7 +35,8 @@ import UrsaBase
                 try image.createSnapshot(name: "s\(step)")
                 try File.replace(path + ".flushed", last, durable: false)
             case 3:
-                if let first = try image.snapshots().first { try image.deleteSnapshot(first.id) }
+                guard let first = try image.snapshots().first else { continue }
+                try image.deleteSnapshot(first.id)
                 try File.replace(path + ".flushed", last, durable: false)
             default: break
             }
@@ -62,7 +63,9 @@ import UrsaBase
             for cluster in 0..<64 where flushed[cluster] != 0 {
                 try image.read(into: buffer.prefix(4096), at: UInt64(cluster * 4096))
                 let bytes = buffer.prefix(4096)
-                #expect(bytes[0] != 0 && bytes.allSatisfy { $0 == bytes[0] }, "cluster \(cluster) is lost or in parts")
+                #expect(
+                    bytes[0] != 0 && bytes.allSatisfy { $0 == bytes[0] },
+                    "killed at change \(number): cluster \(cluster) is \(bytes[0]), was \(flushed[cluster])")
             }
             _ = try image.check(repair: .leaks)
             #expect(try image.check().isClean)
