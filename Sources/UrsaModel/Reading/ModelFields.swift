@@ -145,19 +145,8 @@ enum ModelFields {
 }
 
 extension NetworkSpec.Model {
-    /// Whether the network is a segment of Ursa's own, with a bridge, a router and names.
-    public var hasSegment: Bool {
-        switch self {
-        case .nat, .isolated, .routed, .lan: true
-        case .bridged, .user: false
-        }
-    }
-
     /// Whether its bridge can be among the host's own links.
     public var hasPlacement: Bool { self == .nat || self == .routed }
-
-    /// Whether the network is made on the host, which needs root.
-    public var isOfHost: Bool { self != .user }
 
     /// Whether machines have addresses of a LAN that is there without Ursa.
     public var isOnLAN: Bool { self == .bridged || self == .lan }

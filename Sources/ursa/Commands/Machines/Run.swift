@@ -40,7 +40,7 @@ struct Run: Verb {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Network, with the address or MAC wanted on it, or 'none'; may be repeated. (default: default)",
+            "Network, with what is wanted on it (lab:10.77.0.20,rate=10M), or 'none'; may be repeated. (default: default)",
             valueName: "network"),
         completion: Completions.networks)
     var network: [String] = []
