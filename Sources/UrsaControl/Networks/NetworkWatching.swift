@@ -23,7 +23,8 @@ extension Ursa {
         let orders = WatchOrders(
             settle: [Programs.own(), "settle"], eventsPath: home.eventsPath, table: mark.tableName,
             links: host.ownLinks(of: wish), interfaces: Set(wish.uplinks.map(\.interface)).sorted(),
-            needsForwarding: wish.networks.contains { $0.model != .isolated }, watchesOthers: !wish.networks.isEmpty || !wish.bridges.isEmpty,
+            needsForwarding: wish.networks.contains { $0.model != .isolated },
+            watchesOthers: !wish.networks.isEmpty || !wish.bridges.isEmpty,
             uplinks: wish.uplinks.compactMap { uplink in
                 let router = gateways[uplink.name].map {
                     WatchOrders.Router(address: $0.address, mac: $0.mac, asker: $0.asker)
@@ -42,6 +43,14 @@ extension Ursa {
         } catch {
             notice("the networks are not watched: \(error.message)")
             return nil
+        }
+    }
+
+    /// Says which uplinks can't be used; the others work without them.
+    func tellTroubles(of wish: HostWish, _ host: HostNetworks) {
+        guard let seen = try? host.observe() else { return }
+        for (name, words) in host.problems(of: wish.uplinks, seen).sorted(by: { $0.key < $1.key }) {
+            notice("uplink \(name) is left out: \(words)")
         }
     }
 
