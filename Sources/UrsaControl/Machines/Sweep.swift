@@ -110,7 +110,10 @@ extension Ursa {
             if home.isRootless { try settleRootless(wish, store) }
             watch?.wait()
             // Now the gateways' Ethernet addresses are known.
-            if !wish.uplinks.isEmpty { _ = try orderWatch(wish, pending, host, store) }
+            if !wish.uplinks.isEmpty {
+                _ = try orderWatch(wish, pending, host, store)
+                tellTroubles(of: wish, host)
+            }
             for step in steps where step.line.contains("namespace") {
                 let kind = step.line.hasPrefix("-") ? "network-down" : "network-up"
                 home.note(kind, HostNetworks.network(of: step) ?? step.line)

@@ -46,6 +46,14 @@ extension Ursa {
         }
     }
 
+    /// Says which uplinks can't be used; the others work without them.
+    func tellTroubles(of wish: HostWish, _ host: HostNetworks) {
+        guard let seen = try? host.observe() else { return }
+        for (name, words) in host.problems(of: wish.uplinks, seen).sorted(by: { $0.key < $1.key }) {
+            notice("uplink \(name) is left out: \(words)")
+        }
+    }
+
     /// Whether an uplink works, as far as is known.
     func isHealthy(_ mark: HomeMark) -> (String) -> Bool {
         { name in UplinkHealth.read(folder: mark.runFolder, name: name)?.isHealthy ?? true }

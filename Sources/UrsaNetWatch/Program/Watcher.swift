@@ -97,6 +97,8 @@ final class Watcher {
             partner.forget()
             if role == .timer { return loop.stop() }
         }
+        // What reading and starting took is not needed for listening.
+        loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
         guard role == .watch, isFirst || new.uplinks != before.uplinks else { return }
         for check in checks where !new.uplinks.contains(check.uplink) { check.end() }
         checks.removeAll { !new.uplinks.contains($0.uplink) }
