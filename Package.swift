@@ -39,6 +39,7 @@ let package = Package(
         .target(name: "UrsaDoctor", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .target(name: "UrsaFirewall", dependencies: ["UrsaBase"], swiftSettings: strict),
         .target(name: "UrsaNet", dependencies: ["UrsaFirewall", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .target(name: "UrsaNetWatch", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
         .systemLibrary(name: "CCompression"),
         .target(name: "UrsaDisk", dependencies: ["UrsaBase", "CLinux", "CCompression"], swiftSettings: strict),
         .target(name: "UrsaRootless", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
@@ -57,9 +58,8 @@ let package = Package(
         .target(
             name: "UrsaControl",
             dependencies: [
-                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaRootless", "UrsaKeeper",
-                "UrsaQMP",
-                "UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux",
+                "UrsaModel", "UrsaQEMU", "UrsaImages", "UrsaNet", "UrsaNetWatch", "UrsaFirewall", "UrsaRootless",
+                "UrsaKeeper", "UrsaQMP", "UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
@@ -74,7 +74,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        .executableTarget(name: "ursa-keeper", dependencies: ["UrsaKeeper", "UrsaBase"], swiftSettings: strict),
+        .executableTarget(
+            name: "ursa-keeper", dependencies: ["UrsaKeeper", "UrsaNetWatch", "UrsaBase"], swiftSettings: strict),
         .executableTarget(name: "ursa-rootless", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
 
         // Tests: unit tests per target, and the suites that drive the real programs.
@@ -95,6 +96,8 @@ let package = Package(
         .testTarget(
             name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaFirewall", "UrsaBase", "CLinux"],
             swiftSettings: strict),
+        .testTarget(
+            name: "UrsaNetWatchTests", dependencies: ["UrsaNetWatch", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
             swiftSettings: strict),

@@ -1,5 +1,15 @@
 import Glibc
-import UrsaBase
+public import UrsaBase
+
+/// A router that shares its interface with another, as the watcher must know it.
+public struct SharedGateway: Sendable, Hashable {
+    /// Its address.
+    public var address: IPv4Address
+    /// Its Ethernet address as the host's table has it.
+    public var mac: MACAddress?
+    /// The host's own address towards it.
+    public var asker: IPv4Address
+}
 
 extension HostNetworks {
     /// Why uplinks of a wish can't be used, by name, in words; empty when all can.
@@ -14,6 +24,28 @@ extension HostNetworks {
             }
         }
         return result
+    }
+
+    /// The routers of uplinks that share an interface, by the uplink's name; those that the host can't ask are left out.
+    public func sharedGateways(of uplinks: [UplinkWish]) -> [String: SharedGateway] {
+        guard uplinks.contains(where: { one in uplinks.contains { $0.shares(one) } }),
+            let seen = (try? Observer(home: home).routing()) ?? nil
+        else { return [:] }
+        var result: [String: SharedGateway] = [:]
+        for uplink in uplinks.found(seen) where uplinks.contains(where: { $0.shares(uplink) }) {
+            guard let link = uplink.found.index, let gateway = uplink.gateway, let asker = uplink.found.address else {
+                continue
+            }
+            result[uplink.name] = SharedGateway(
+                address: gateway, mac: seen.neighbours[.init(link: link, address: .v4(gateway))], asker: asker)
+        }
+        return result
+    }
+
+    /// Names of the links on the host that a wish needs and that are Ursa's own.
+    public func ownLinks(of wish: HostWish) -> [String] {
+        wish.networks.filter { $0.hasStem || $0.isOnHost }.map { home.stemName($0.name) }
+            + wish.bridges.filter { $0.bridge == nil }.map { home.bridgeName($0.name) }
     }
 
     /// Seconds that a gateway has to tell its Ethernet address.
@@ -40,5 +72,13 @@ extension HostNetworks {
             isFirst = false
             pause(milliseconds: 5)
         }
+    }
+
+    /// Has nft and the kernel check the host's table for a wish; loads nothing.
+    ///
+    /// - Throws: what they don't take.
+    public func checkTable(of wish: HostWish) throws(UrsaError) {
+        let plan = NetworkPlan(home, wish, try observe())
+        try FirewallTable.load(plan.ruleset.text, isCheck: true)
     }
 }

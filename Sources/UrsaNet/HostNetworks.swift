@@ -52,8 +52,14 @@ public struct HostNetworks: Sendable {
         // to be written now.
         HostsFile.removeUnfinished(of: home)
         findGateways(of: wish.uplinks)
-        let steps = plan(wish, try observe())
+        var steps = plan(wish, try observe())
         try apply(steps, report: report)
+        // A bridge that has just taken an uplink's interface has its routes to carry.
+        if !steps.isEmpty, !wish.uplinks.isEmpty, !wish.bridges.isEmpty {
+            let rest = plan(wish, try observe())
+            try apply(rest, report: report)
+            steps += rest
+        }
         return steps
     }
 

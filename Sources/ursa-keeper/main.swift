@@ -1,5 +1,8 @@
 import Glibc
 import UrsaKeeper
+import UrsaNetWatch
 
-// Keeps one machine: see KeeperProgram. Started by `ursa`, not by people.
-exit(KeeperProgram.run(Array(CommandLine.arguments.dropFirst())))
+// Keeps one machine (KeeperProgram), or watches the host's networks (NetworkWatchProgram). Started by `ursa`, not by
+// people.
+let arguments = Array(CommandLine.arguments.dropFirst())
+exit(NetworkWatchProgram.isMeant(arguments) ? NetworkWatchProgram.run(arguments) : KeeperProgram.run(arguments))

@@ -28,7 +28,9 @@ struct UrsaCommand: ParsableCommand {
             CommandGroup(
                 name: "Everything in ursa.yaml:",
                 subcommands: [Up.self, ShowPlan.self, Down.self, Config.self, Schema.self]),
-            CommandGroup(name: "Images and networks:", subcommands: [ImageCommand.self, NetworkCommand.self]),
+            CommandGroup(
+                name: "Images and networks:",
+                subcommands: [ImageCommand.self, NetworkCommand.self, FirewallCommand.self]),
             CommandGroup(name: "The host:", subcommands: [Diagnose.self, Settle.self]),
         ])
 }

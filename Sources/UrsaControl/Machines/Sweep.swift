@@ -5,6 +5,7 @@ import UrsaImages
 import UrsaKeeper
 import UrsaModel
 import UrsaNet
+import UrsaNetWatch
 import UrsaRootless
 
 extension Ursa {
@@ -36,6 +37,7 @@ extension Ursa {
 
     /// Machines half made or half deleted by a command that no longer lives.
     func finishLeftovers(_ store: Store) throws(UrsaError) {
+        try takeBackOverdue(store)
         let half = try store.read { db in
             let live = try db.liveClaims()
             return try db.machines().filter { $0.phase != .ready && !live.contains($0.name) }.map(\.name)
@@ -101,8 +103,13 @@ extension Ursa {
         guard let host = try hostNetworks(store) else { return }
         try FileLock.holding(home.hostLockPath) { () throws(UrsaError) in
             let wish = try wishes(store)
+            let pending = try store.read { try $0.pending() }
+            let watch = try orderWatch(wish, pending, host, store)
             let steps = try host.converge(wish, report: report)
             if home.isRootless { try settleRootless(wish, store) }
+            watch?.wait()
+            // Now the gateways' Ethernet addresses are known.
+            if !wish.uplinks.isEmpty { _ = try orderWatch(wish, pending, host, store) }
             for step in steps where step.line.contains("namespace") {
                 let kind = step.line.hasPrefix("-") ? "network-down" : "network-up"
                 home.note(kind, HostNetworks.network(of: step) ?? step.line)
@@ -121,7 +128,16 @@ extension Ursa {
         let (networks, machines, claims) = try store.read { db in
             (try db.networks(), try db.machines(), try db.liveClaims())
         }
-        return Wishes.host(networks, machines, live: liveMachines(machines, claims: claims))
+        return try wishes(
+            store, networks: networks, machines: machines, live: liveMachines(machines, claims: claims),
+            record: try store.read { try $0.host() })
+    }
+
+    /// The same of records that may only be imagined, as if `live` ran.
+    func wishes(
+        _ store: Store, networks: [NetworkRecord], machines: [MachineRecord], live: Set<String>, record: HostRecord?
+    ) throws(UrsaError) -> HostWish {
+        Wishes.host(networks, machines, live: live, record: record, isHealthy: isHealthy(try mark(store)))
     }
 }
 

@@ -1,4 +1,5 @@
 import UrsaBase
+import UrsaFirewall
 import UrsaModel
 import UrsaNet
 
@@ -6,9 +7,16 @@ import UrsaNet
 /// were asked to be there always. Derived anew each time, so it can't go stale.
 enum Wishes {
     /// Everything that the home wants of the host.
-    static func host(_ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>) -> HostWish {
-        HostWish(
-            networks: networks(records, machines, live: live), bridges: bridges(records, machines, live: live))
+    static func host(
+        _ records: [NetworkRecord], _ machines: [MachineRecord], live: Set<String>, record: HostRecord? = nil,
+        isHealthy: (String) -> Bool = { _ in true }
+    ) -> HostWish {
+        var networks = networks(records, machines, live: live)
+        let forwards = forwards(record, records, machines, live: live)
+        for index in networks.indices { networks[index].ports += forwards[networks[index].name] ?? [] }
+        return HostWish(
+            networks: networks, bridges: bridges(records, machines, live: live),
+            uplinks: uplinks(record, isHealthy: isHealthy), firewall: record?.spec.firewall ?? Firewall())
     }
 
     /// Networks whose machines are on the LAN itself.

@@ -30,6 +30,8 @@ public struct PlanLine: Sendable, Hashable, CustomStringConvertible {
 public struct Plan: Sendable {
     /// The changes.
     public var lines: [PlanLine]
+    /// A plan of these lines.
+    public init(lines: [PlanLine]) { self.lines = lines }
     /// Whether nothing would change.
     public var isEmpty: Bool { lines.isEmpty }
     /// The plan as JSON.

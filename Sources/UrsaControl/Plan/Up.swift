@@ -21,7 +21,8 @@ extension Ursa {
         let live = liveMachines(machines, claims: claims)
 
         // What would be given out is found by giving it out and taking it back.
-        let (networks, cards) = try store.rehearse { db in
+        let said = try store.read { try $0.host() }
+        let (networks, cards, record) = try store.rehearse { db in
             let allocator = Allocator(db: db, home: home, host: host)
             for name in difference.networksToRemove { try db.release(network: name) }
             var records: [String: NetworkRecord] = [:]
@@ -32,12 +33,15 @@ extension Ursa {
                 cards[machine.name] = try allocator.cards(machine, networks: records, having: old?.cards ?? [])
                 try db.replaceCards(machine.name, cards[machine.name] ?? [])
             }
-            return (try db.networks(), cards)
+            try db.saveHost(spec, project: project)
+            return (try db.networks(), cards, try db.host())
         }
+        lines += HostLines.between(said, record)
         let steps = try host.map { (host) throws(UrsaError) in
             let future = futureMachines(spec, project, machines, difference, cards)
             let alive = live.subtracting(difference.gone).union(spec.machines.map(\.name))
-            return host.plan(Wishes.host(networks, future, live: alive), try host.observe())
+            let wish = try wishes(store, networks: networks, machines: future, live: alive, record: record)
+            return host.plan(wish, try host.observe())
         }
         var groups = StepGroups(steps ?? [])
         for network in difference.networks {
@@ -136,9 +140,11 @@ extension Ursa {
             return image.flatMap { Ursa.memoryFault(machine, $0) }
         }
         if let error = UrsaError.all(tooSmall) { throw error }
+        try requireNothingPending(store)
         let host = try hostNetworks(store)
         tellFallback(spec)
         try store.write { db in
+            if host != nil { try db.saveHost(spec, project: project) }
             let allocator = Allocator(db: db, home: home, host: host)
             // First, so that a network under a new name may keep its subnet.
             for name in difference.networksToRemove { try db.release(network: name) }
@@ -232,7 +238,11 @@ extension Ursa {
                 if network.project == project { network.wanted = false }
                 return network
             }
-            lines += StepGroups(host.plan(Wishes.host(left, machines, live: stay), try host.observe())).lines
+            let said = try store.read { try $0.host() }
+            let record = said?.project == project ? nil : said
+            lines += HostLines.between(said, record)
+            let wish = try wishes(store, networks: left, machines: machines, live: stay, record: record)
+            lines += StepGroups(host.plan(wish, try host.observe())).lines
         }
         return Plan(lines: lines)
     }
@@ -244,9 +254,12 @@ extension Ursa {
     ) throws(UrsaError) {
         let store = try Store(home: home)
         try finishLeftovers(store)
+        // What was not confirmed goes first: it must not come back afterwards.
+        _ = try takeBack(store)
         let machines = try store.read { try $0.machines(project: project) }
         try halt(machines.filter { home.runState($0.name).isLive }, options, report)
         try store.write { db in
+            try db.releaseHost(project: project)
             for network in try db.networks() where network.project == project {
                 var network = network
                 network.wanted = false

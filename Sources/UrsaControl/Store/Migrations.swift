@@ -4,7 +4,7 @@ import UrsaBase
 /// The database's form, by versions that only ever grow. `PRAGMA user_version` tells the version, so that opening an
 /// up-to-date store costs one read.
 enum Migrations {
-    static let current = 1
+    static let current = 2
 
     static func run(on queue: DatabaseQueue) throws {
         let version = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
@@ -17,7 +17,9 @@ enum Migrations {
         try queue.writeWithoutTransaction { db in
             try db.inTransaction(.immediate) {
                 // Another process may have been quicker.
-                if try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0 < 1 { try first(db) }
+                let version = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+                if version < 1 { try first(db) }
+                if version < 2 { try second(db) }
                 try db.execute(sql: "PRAGMA user_version = \(current)")
                 return .commit
             }
@@ -81,6 +83,33 @@ enum Migrations {
                     pid INTEGER NOT NULL,
                     start_time INTEGER NOT NULL,
                     boot TEXT NOT NULL
+                ) STRICT;
+                """)
+    }
+
+    private static func second(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                -- What is said of the host as a whole (uplinks, zones, policies, rules, forwards): one project says it.
+                CREATE TABLE host_specs (
+                    one INTEGER PRIMARY KEY CHECK (one = 1),
+                    project TEXT NOT NULL,
+                    spec TEXT NOT NULL                  -- the project's whole spec, so that it can be checked again
+                ) STRICT;
+
+                -- Numbers of uplinks: they make marks, tables and rules, so they stay for the uplink's life.
+                CREATE TABLE uplink_numbers (
+                    name TEXT PRIMARY KEY,
+                    number INTEGER NOT NULL UNIQUE CHECK (number BETWEEN 1 AND 255)
+                ) STRICT;
+
+                -- A change that is taken back unless it is confirmed in time.
+                CREATE TABLE pending (
+                    one INTEGER PRIMARY KEY CHECK (one = 1),
+                    boot TEXT NOT NULL,
+                    deadline INTEGER NOT NULL,          -- milliseconds of CLOCK_BOOTTIME
+                    what TEXT NOT NULL,
+                    former TEXT NOT NULL                -- the rows as they were, JSON
                 ) STRICT;
                 """)
     }

@@ -20,9 +20,11 @@ enum FirewallTable {
     ///
     /// By `nft` in a child process: it can't take the caller down with it when it crashes, and the text is the form
     /// that people know from `nft list table`.
-    /// - Parameter namespace: a descriptor of the network namespace; nil for the calling thread's.
-    static func load(_ text: String, in namespace: Int32? = nil) throws(UrsaError) {
-        var program = Program("nft", ["-f", "-"])
+    /// - Parameters:
+    ///   - namespace: a descriptor of the network namespace; nil for the calling thread's.
+    ///   - isCheck: have it checked, not loaded.
+    static func load(_ text: String, in namespace: Int32? = nil, isCheck: Bool = false) throws(UrsaError) {
+        var program = Program("nft", (isCheck ? ["-c"] : []) + ["-f", "-"])
         program.networkNamespace = namespace
         let result = try program.run(input: Array(text.utf8), seconds: 30)
         guard result.end.isSuccess else {

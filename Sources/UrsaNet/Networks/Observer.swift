@@ -51,6 +51,13 @@ struct Observer: Sendable {
         return result
     }
 
+    /// What uplinks are about, alone.
+    func routing() throws(UrsaError) -> RoutingSeen {
+        let socket = try NetlinkSocket()
+        let routes = try socket.routes(AF_INET) + socket.routes(AF_INET6)
+        return try RoutingSeen.look(home, socket, socket.links(), socket.addresses(), routes)
+    }
+
     /// Every network that left a trace: a run folder, a namespace, a stem.
     private func names(_ links: [Link]) -> [String] {
         var names = Set(File.list("\(home.runFolder)/net"))

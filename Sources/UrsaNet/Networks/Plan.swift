@@ -155,9 +155,12 @@ struct NetworkPlan {
         }
     }
 
+    /// The host's table as it should be.
+    var ruleset: Ruleset { Ruleset(home, wish) }
+
     private var tableStep: (any NetStep)? {
         guard !wish.isEmpty else { return seen.table == nil ? nil : RemoveTable(home: home) }
-        let ruleset = Ruleset(home, wish)
+        let ruleset = ruleset
         guard let table = seen.table else { return load(ruleset, reason: seen.tableText == nil ? nil : "it is gone") }
         if table.comment != ruleset.comment { return load(ruleset, reason: "what is wanted changed") }
         guard let noted = seen.tableText, let change = ruleset.change(from: noted, table) else {

@@ -61,7 +61,8 @@ struct UplinkPlan {
 
     private var families: [Bool] { hasIPv6 ? [false, true] : [false] }
 
-    /// Strict path filters drop what comes in by an uplink that the main table would not answer by.
+    /// Strict path filters drop what comes in by an uplink that the main table would not answer by; loose ones don't
+    /// (RFC 3704).
     var filters: [SettingChange] {
         var result: [SettingChange] = []
         for link in Set(uplinks.filter { $0.found.problem == nil }.map(\.found.link)).sorted() {
@@ -88,11 +89,11 @@ struct UplinkPlan {
         if !numbers.isSubset(of: seen.noted) {
             steps.append(NoteUplinks(home: home, numbers: seen.noted.union(numbers), previous: seen.noted))
         }
-        if !filters.isEmpty { steps.append(LoosenFilters(home: home, changes: filters)) }
+        if !filters.isEmpty { steps.append(ChangeSettings(home: home, changes: filters)) }
         for route in routes.subtracting(own(seen.routes)).sorted(by: { $0.words < $1.words }) {
             steps.append(AddTableRoute(route: route, replaced: replaced(by: route), uplink: name(route.table)))
         }
-        for rule in rules.subtracting(own(seen.rules)).sorted(by: { $0.priority < $1.priority }) {
+        for rule in rules.subtracting(own(seen.rules)).sorted(by: { $0.order < $1.order }) {
             steps.append(AddRule(rule: rule, uplink: name(rule.table)))
         }
         return steps
@@ -101,7 +102,7 @@ struct UplinkPlan {
     /// Steps after it: nothing leads there any more.
     func after(_ journal: [SettingChange]) -> [any NetStep] {
         var steps: [any NetStep] = []
-        for rule in own(seen.rules).subtracting(rules).sorted(by: { $0.priority > $1.priority }) {
+        for rule in own(seen.rules).subtracting(rules).sorted(by: { $0.order > $1.order }) {
             steps.append(RemoveRule(rule: rule))
         }
         for route in own(seen.routes).subtracting(routes).sorted(by: { $0.words < $1.words })
@@ -114,7 +115,7 @@ struct UplinkPlan {
         let loosened = journal.filter { change in
             change.isPathFilter && !links.contains { change.name == "ipv4/conf/\($0)/rp_filter" }
         }
-        if !loosened.isEmpty { steps.append(PutFiltersBack(home: home, changes: loosened)) }
+        if !loosened.isEmpty { steps.append(PutSettingsBack(home: home, changes: loosened)) }
         let numbers = Set(uplinks.map(\.number))
         if !seen.noted.isSubset(of: numbers) {
             steps.append(NoteUplinks(home: home, numbers: numbers, previous: seen.noted))
@@ -142,6 +143,11 @@ struct UplinkPlan {
         guard (5001...5255).contains(table), let number = UInt8(exactly: table - 5000) else { return false }
         return seen.noted.contains(number)
     }
+}
+
+extension RoutingRule {
+    /// Rules by priority, of each IPv4's first.
+    fileprivate var order: UInt32 { priority * 2 + (isIPv6 ? 1 : 0) }
 }
 
 extension SettingChange {

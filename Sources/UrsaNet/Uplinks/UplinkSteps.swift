@@ -58,50 +58,6 @@ struct RemoveRule: NetStep {
     func undo() throws(UrsaError) { try NetlinkSocket().transact([rule.addition]) }
 }
 
-/// Lets packets in by an uplink whose sender the main table would answer another way (RFC 3704, "loose").
-struct LoosenFilters: NetStep {
-    let home: HomeMark
-    let changes: [SettingChange]
-    let phase = Phase.make
-    let network: String? = nil
-    var line: String { "~ settings of the host: \(changes.words)" }
-
-    func apply() throws(UrsaError) {
-        try File.makeDirectory(home.folder)
-        try SettingsJournal(home).add(changes)
-        for change in changes { try Sysctl.set(change.name, change.new) }
-    }
-
-    func undo() throws(UrsaError) {
-        SettingsJournal.restore(changes)
-        try SettingsJournal(home).forget(changes)
-    }
-}
-
-/// Puts those settings back.
-struct PutFiltersBack: NetStep {
-    let home: HomeMark
-    let changes: [SettingChange]
-    let phase = Phase.make
-    let network: String? = nil
-    var line: String { "~ settings of the host: \(changes.map(\.inverse).words)" }
-
-    func apply() throws(UrsaError) {
-        SettingsJournal.restore(changes)
-        try SettingsJournal(home).forget(changes)
-    }
-
-    func undo() throws(UrsaError) {}
-}
-
-extension SettingChange {
-    fileprivate var inverse: SettingChange { SettingChange(name: name, old: new, new: old) }
-}
-
-extension [SettingChange] {
-    fileprivate var words: String { map { "net/\($0.name) \($0.old) → \($0.new)" }.joined(separator: ", ") }
-}
-
 extension Set<UInt8> {
     fileprivate var words: String { sorted().map(String.init).joined(separator: ", ") }
 }

@@ -36,8 +36,8 @@ import UrsaBase
         }
     }
 
-    @Test(.enabled(if: Path.program("bzip2") != nil, "needs bzip2"))
-    func `dmg pieces of bzip2 and ADC read as they were made`() throws {
+    @Test(.enabled(if: Path.program("bzip2") != nil && Path.program("xz") != nil, "needs bzip2 and xz"))
+    func `dmg pieces of bzip2, xz and ADC read as they were made`() throws {
         for seed in 0..<randomImages {
             var random = SeededRandom(seed &+ 91)
             let disk = random.disk(Int.random(in: 1...3000, using: &random) * 512)

@@ -56,7 +56,7 @@ func adc(_ bytes: [UInt8]) -> [UInt8] {
 
 /// Writes images that qemu-img can only read.
 enum Generate {
-    enum Piece: CaseIterable { case zero, ignored, stored, zlib, bzip2, adc }
+    enum Piece: CaseIterable { case zero, ignored, stored, zlib, bzip2, xz, adc }
 
     /// A dmg of two partitions over `disk`, its tables in a property list or in a resource fork.
     static func dmg(_ disk: [UInt8], pieces: [Piece], random: inout SeededRandom, fork: Bool = false) throws -> [UInt8]
@@ -100,6 +100,9 @@ enum Generate {
                 case .bzip2:
                     kind = 0x8000_0006
                     file.bytes += try bzip2ed(bytes)
+                case .xz:
+                    kind = 0x8000_0008
+                    file.bytes += try Program("xz", ["-c", "-2"]).run(input: bytes).output
                 case .adc:
                     kind = 0x8000_0004
                     file.bytes += UrsaDiskTests.adc(bytes)

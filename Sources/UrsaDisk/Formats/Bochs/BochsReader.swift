@@ -66,16 +66,26 @@ final class BochsReader: ClusterReader {
         return number == .max ? nil : data + UInt64(number) * (bitmapSize + extentSize)
     }
 
-    func place(of cluster: UInt64) throws(UrsaError) -> ClusterPlace {
-        guard let extent = try extent(of: cluster) else { return .unallocated }
-        let sector = cluster % (extentSize / 512)
-        let bits = try tables.byte(at: extent + sector / 8, of: "bitmap of an extent")
-        guard bits >> (sector % 8) & 1 == 1 else { return .unallocated }
-        return .stored(extent + bitmapSize + sector * 512)
-    }
+    func place(of cluster: UInt64) throws(UrsaError) -> ClusterPlace { try run(at: cluster, limit: 1).place }
 
     func run(at cluster: UInt64, limit: UInt64) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
-        guard try extent(of: cluster) == nil else { return try merged(at: cluster, limit: limit) }
+        guard let extent = try extent(of: cluster) else { return try withoutExtent(at: cluster, limit: limit) }
+        let sectors = extentSize / 512
+        let first = cluster % sectors
+        let most = min(limit, sectors - first)
+        let isThere = try isThere(first, in: extent)
+        var count: UInt64 = 1
+        while count < most, try self.isThere(first + count, in: extent) == isThere { count += 1 }
+        return (isThere ? .stored(extent + bitmapSize + first * 512) : .unallocated, count)
+    }
+
+    private func isThere(_ sector: UInt64, in extent: UInt64) throws(UrsaError) -> Bool {
+        try tables.byte(at: extent + sector / 8, of: "bitmap of an extent") >> (sector % 8) & 1 == 1
+    }
+
+    private func withoutExtent(
+        at cluster: UInt64, limit: UInt64
+    ) throws(UrsaError) -> (place: ClusterPlace, count: UInt64) {
         let sectors = extentSize / 512
         return try missing(at: cluster, limit: limit, perTable: sectors) { (last, limit) throws(UrsaError) in
             let entry = catalogue + last / sectors * 4

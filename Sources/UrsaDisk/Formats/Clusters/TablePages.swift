@@ -3,7 +3,9 @@ import UrsaBase
 /// The tables of an image, read by the page: a few hundred KiB of memory whatever their length.
 final class TablePages: Sendable {
     private static let pageSize = 8192
-    private static let slots = 32
+    /// A page may be in any of four places, so that tables that are looked up in turn don't drive each other out.
+    private static let ways = 4
+    private static let sets = 8
 
     private final class Page: Sendable {
         let number: UInt64
@@ -16,7 +18,11 @@ final class TablePages: Sendable {
 
     private let file: any ByteSource
     private let format: DiskFormat
-    private let pages = Locked([Page?](repeating: nil, count: slots))
+    private struct Content {
+        var pages = [Page?](repeating: nil, count: TablePages.sets * TablePages.ways)
+        var next = 0
+    }
+    private let content = Locked(Content())
 
     init(_ file: any ByteSource, _ format: DiskFormat) {
         self.file = file
@@ -91,16 +97,24 @@ final class TablePages: Sendable {
     }
 
     private func page(_ number: UInt64, of table: String) throws(UrsaError) -> Page {
-        let slot = Int(number % UInt64(Self.slots))
-        let known = pages.withLock { $0[slot] }
-        if let known, known.number == number { return known }
+        let first = Int(number % UInt64(Self.sets)) * Self.ways
+        let known: Page? = content.withLock { content in
+            for slot in first..<first + Self.ways {
+                if let page = content.pages[slot], page.number == number { return page }
+            }
+            return nil
+        }
+        if let known { return known }
         let (start, overflow) = number.multipliedReportingOverflow(by: UInt64(Self.pageSize))
         guard !overflow, start < file.size else {
             throw file.damaged(format, "its \(table) lies past the end of the file", at: overflow ? nil : start)
         }
         let count = Int(min(UInt64(Self.pageSize), file.size - start))
         let page = Page(number, try file.structure(table, of: format, at: start, count: count).bytes)
-        pages.withLock { $0[slot] = page }
+        content.withLock { content in
+            content.pages[first + content.next] = page
+            content.next = (content.next + 1) % Self.ways
+        }
         return page
     }
 }

@@ -8,7 +8,7 @@ import UrsaBase
 struct DMGChunks: Sendable {
     /// How a piece is stored.
     enum Kind: Sendable, Equatable {
-        case zero, stored, adc, zlib, bzip2
+        case zero, stored, adc, zlib, bzip2, xz
         /// Known by name, not undone here.
         case refused(String)
     }
@@ -86,7 +86,7 @@ struct DMGChunks: Sendable {
         case 0x8000_0005: .zlib
         case 0x8000_0006: .bzip2
         case 0x8000_0007: .refused("LZFSE")
-        case 0x8000_0008: .refused("LZMA")
+        case 0x8000_0008: .xz
         // A comment, and the end of the table.
         case 0x7fff_fffe, 0xffff_ffff: nil
         default: .refused("method \(String(number, radix: 16))")
@@ -100,7 +100,7 @@ struct DMGChunks: Sendable {
             guard chunk.length <= chunk.size else {
                 throw file.damaged(.dmg, "a piece of \(chunk.size) bytes has \(chunk.length)", at: chunk.offset)
             }
-        case .adc, .zlib, .bzip2:
+        case .adc, .zlib, .bzip2, .xz:
             guard chunk.size <= limit, chunk.length <= limit, chunk.length > 0 else {
                 throw file.damaged(
                     .dmg, "a compressed piece of \(chunk.size) bytes in \(chunk.length) is impossible", at: chunk.offset

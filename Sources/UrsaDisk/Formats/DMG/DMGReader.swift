@@ -1,7 +1,7 @@
 import UrsaBase
 
-/// Apple's disk images (UDIF, dmg), for reading: stored, zero, ADC, zlib and bzip2 pieces; LZFSE and LZMA are refused by
-/// name when they are read.
+/// Apple's disk images (UDIF, dmg), for reading: stored, zero, ADC, zlib, bzip2 and xz pieces; LZFSE is refused by name
+/// when such a piece is read.
 ///
 /// A trailer of 512 bytes (`koly`) at the end names the tables of pieces: in an XML property list, or in old images in a
 /// resource fork.
@@ -121,7 +121,7 @@ final class DMGReader: DiskReader {
             switch chunk.kind {
             case .zero: clear(target)
             case .stored: try readStored(chunk, within, target)
-            case .adc, .zlib, .bzip2:
+            case .adc, .zlib, .bzip2, .xz:
                 if UInt64(count) == chunk.size {
                     try decompress(chunk, into: target)
                 } else {
@@ -184,10 +184,11 @@ final class DMGReader: DiskReader {
             let produced: Int
             do throws(UrsaError) {
                 let input = UnsafeRawBufferPointer(packed)
-                produced =
-                    chunk.kind == .adc
-                    ? try AppleDataCompression.decompress(input, into: target)
-                    : try Bzip2.decompress(input, into: target)
+                switch chunk.kind {
+                case .adc: produced = try AppleDataCompression.decompress(input, into: target)
+                case .bzip2: produced = try Bzip2.decompress(input, into: target)
+                default: produced = try XZ.decompress(input, into: target)
+                }
             } catch {
                 throw file.damaged(.dmg, error.message, at: chunk.offset)
             }
