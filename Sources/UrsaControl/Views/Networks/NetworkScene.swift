@@ -61,7 +61,8 @@ extension Ursa {
         var record = said
         if let spec {
             // Numbers of uplinks that have none yet are of no matter to who only looks.
-            record = spec.saysHost ? HostRecord(project: said?.project ?? "", spec: spec, numbers: said?.numbers ?? [:]) : nil
+            let numbers = said?.numbers ?? [:]
+            record = spec.saysHost ? HostRecord(project: said?.project ?? "", spec: spec, numbers: numbers) : nil
             for (index, uplink) in spec.uplinks.enumerated() where record?.numbers[uplink.name] == nil {
                 record?.numbers[uplink.name] = UInt8(clamping: index + 1)
             }

@@ -87,8 +87,11 @@ extension Ursa {
             var addresses: [IPAddress] = []
             if let address = card.address { addresses.append(.v4(address)) }
             if let address = card.address6 { addresses.append(.v6(address)) }
+            // One that is only planned has no identity yet, and so no link.
+            let isThere = record.id.contains { $0 != "0" }
             return NetworkMap.Card(
-                network: card.network, mac: card.mac, addresses: addresses, tap: tapName(record, position))
+                network: card.network, mac: card.mac, addresses: addresses,
+                tap: isThere ? tapName(record, position) : nil)
         }
     }
 }
