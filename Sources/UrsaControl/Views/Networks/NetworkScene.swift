@@ -57,7 +57,18 @@ extension Ursa {
     func everything(
         _ store: Store, networks: [NetworkRecord], machines: [MachineRecord], spec: Spec? = nil
     ) throws(UrsaError) -> HostWish {
-        Wishes.host(networks, machines, live: Set(machines.map(\.name)))
+        let said = try store.read { try $0.host() }
+        var record = said
+        if let spec {
+            // Numbers of uplinks that have none yet are of no matter to who only looks.
+            let numbers = said?.numbers ?? [:]
+            record = spec.saysHost ? HostRecord(project: said?.project ?? "", spec: spec, numbers: numbers) : nil
+            for (index, uplink) in spec.uplinks.enumerated() where record?.numbers[uplink.name] == nil {
+                record?.numbers[uplink.name] = UInt8(clamping: index + 1)
+            }
+        }
+        return try wishes(
+            store, networks: networks, machines: machines, live: Set(machines.map(\.name)), record: record)
     }
 
     /// A published port in words: `tcp 8080 → 80`, `comcast tcp 2222 → 22`, `udp 192.0.2.2:53 → 53`.

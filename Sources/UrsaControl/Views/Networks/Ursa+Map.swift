@@ -36,7 +36,9 @@ extension Ursa {
     public func networkMap(of spec: Spec, project: String) throws(UrsaError) -> NetworkMap {
         let store = try Store(home: home)
         let future = try future(spec, project: project, store)
-        let view = try HostNetworks(home: mark(store)).view()
+        var view = try HostNetworks(home: mark(store)).view()
+        // With the first network the host will.
+        view.isForwarding = view.isForwarding || spec.networks.contains { $0.model != .isolated && $0.model != .user }
         let whole = try everything(store, networks: future.networks, machines: future.machines, spec: spec)
         let machines = future.machines.filter { machine in spec.machines.contains { $0.name == machine.name } }
         let ports = { (name: String) in whole.networks.flatMap(\.ports).filter { $0.machine == name }.map(Ursa.words) }
@@ -87,8 +89,11 @@ extension Ursa {
             var addresses: [IPAddress] = []
             if let address = card.address { addresses.append(.v4(address)) }
             if let address = card.address6 { addresses.append(.v6(address)) }
+            // One that is only planned has no identity yet, and so no link.
+            let isThere = record.id.contains { $0 != "0" }
             return NetworkMap.Card(
-                network: card.network, mac: card.mac, addresses: addresses, tap: tapName(record, position))
+                network: card.network, mac: card.mac, addresses: addresses,
+                tap: isThere ? tapName(record, position) : nil)
         }
     }
 }

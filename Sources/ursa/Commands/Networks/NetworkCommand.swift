@@ -3,7 +3,7 @@ import ArgumentParser
 /// `ursa net`
 struct NetworkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "net", abstract: "Look at networks, change them, ask about packets.",
+        commandName: "net", abstract: "Look at networks, ask about packets, change and test networks.",
         discussion: """
             Networks come up with their first machine and go with the last.
 
@@ -13,7 +13,7 @@ struct NetworkCommand: ParsableCommand {
               ursa net trace web db:5432
             """,
         subcommands: [
-            ListNetworks.self, InspectNetwork.self, MapNetworks.self, TracePacket.self, TestNetworks.self,
-            DiagnoseNetworks.self, ApplyNetworks.self, ConfirmNetworks.self, CaptureFrames.self, ImpairNetwork.self,
+            ListNetworks.self, InspectNetwork.self, MapNetworks.self, ApplyNetworks.self, ConfirmNetworks.self,
+            TracePacket.self, TestNetworks.self, DiagnoseNetworks.self, CaptureFrames.self, ImpairNetwork.self,
         ], aliases: ["network"])
 }
