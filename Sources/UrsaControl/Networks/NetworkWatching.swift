@@ -23,7 +23,8 @@ extension Ursa {
         let orders = WatchOrders(
             settle: [Programs.own(), "settle"], eventsPath: home.eventsPath, table: mark.tableName,
             links: host.ownLinks(of: wish), interfaces: Set(wish.uplinks.map(\.interface)).sorted(),
-            needsForwarding: wish.networks.contains { $0.model != .isolated }, watchesOthers: !wish.networks.isEmpty || !wish.bridges.isEmpty,
+            needsForwarding: wish.networks.contains { $0.model != .isolated },
+            watchesOthers: !wish.networks.isEmpty || !wish.bridges.isEmpty,
             uplinks: wish.uplinks.compactMap { uplink in
                 let router = gateways[uplink.name].map {
                     WatchOrders.Router(address: $0.address, mac: $0.mac, asker: $0.asker)
