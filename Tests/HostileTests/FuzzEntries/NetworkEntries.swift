@@ -15,6 +15,10 @@ extension Entry {
                 try need(isThere, "the address \(address) is not in the answer")
                 try need(DNSMessage.answer(bytes, id: id ^ 1) == nil, "it answers another question")
             }
+            for kind in [NameQuestion.Kind.a, .aaaa, .ptr] {
+                let found = NameQuestion(kind: kind, name: "x").answers(bytes, id: id) ?? []
+                try need(found.count <= 64, "\(found.count) answers")
+            }
             let name = String(decoding: bytes, as: UTF8.self)
             if let query = DNSMessage.query(name, id: id) {
                 try need(query.count <= 12 + 255 + 4, "a name of \(query.count - 16) bytes")
@@ -46,6 +50,7 @@ extension Entry {
                         _ = value.terminatedText
                     }
                 }
+                _ = TraceEvent(reply).map { RuleTexts(String(decoding: bytes, as: UTF8.self)).text($0) }
             }
             // One message of each kind, with the input in the place of the kernel's words.
             for type in [RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE] {
@@ -75,6 +80,10 @@ extension Entry {
                 // Texts in frames are strangers'.
                 try need(
                     line.unicodeScalars.allSatisfy { $0.value >= 32 && $0.value < 127 }, "control characters: \(line)")
+                _ = LeaseQuestion(mac: MACAddress(1)).offer(bytes)
+                _ = ProbePacket(
+                    kind: .ping, source: .v4(IPv4Address(1)), destination: .v4(IPv4Address(2)), sourcePort: 1, port: 0
+                ).isIn(bytes)
                 let block = PcapngWriter.frame(frame, link: 0)
                 try need(block.count % 4 == 0 && block.count >= bytes.count + 32, "a block of \(block.count) bytes")
             }

@@ -46,6 +46,7 @@ struct PlanTraceTests {
         for words in ["web db:5432", "web → db:5432/tcp", "web -> db:5432", "web→db:5432", "web->db:5432"] {
             #expect(try read(words) == wanted, "\(words)")
         }
+        #expect(try TraceQuery.parse(["web -> db:5432"]) == wanted)
         let server = try required(IPAddress("2001:db8::1"))
         #expect(
             try read("web [2001:db8::1]:53/udp")

@@ -49,7 +49,7 @@ public struct TraceQuery: Sendable, Hashable {
         var parts: [String] = []
         for word in words {
             // The arrow may stand alone or stick to a word.
-            for piece in word.split(whereSeparator: { $0 == "→" || $0 == ">" }) {
+            for piece in word.split(whereSeparator: { $0 == "→" || $0 == ">" || $0.isWhitespace }) {
                 let text = piece.hasSuffix("-") ? String(piece.dropLast()) : String(piece)
                 if !text.trimmed.isEmpty { parts.append(text.trimmed) }
             }

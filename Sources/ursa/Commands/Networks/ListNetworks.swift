@@ -20,11 +20,12 @@ struct ListNetworks: Verb {
         let networks = try openUrsa().networks()
         if output.json { return Screen.json(.array(networks.map(\.json))) }
         if quiet { return Screen.write(networks.map { printable($0.spec.name) + "\n" }.joined()) }
-        var table = Table("NAME", "MODEL", "SUBNET", "SUBNET6", "STATE", "MACHINES")
+        var table = Table("NAME", "MODEL", "SUBNET", "SUBNET6", "STATE", "ZONE", "UPLINKS", "MACHINES")
         for network in networks {
             table.add(
                 network.spec.name, network.spec.model.rawValue, network.subnet?.description ?? "-",
-                network.subnet6?.description ?? "-", network.state.rawValue,
+                network.subnet6?.description ?? "-", network.state.rawValue, network.zone ?? "-",
+                network.uplinks.isEmpty ? "-" : network.uplinks.joined(separator: ","),
                 network.machines.isEmpty ? "-" : network.machines.joined(separator: ","))
         }
         table.print()

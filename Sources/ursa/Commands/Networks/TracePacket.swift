@@ -43,6 +43,7 @@ struct TracePacket: Verb {
         }
         let colours = Terminal.hasColours
         show(answer.plan, live == false ? nil : "plan", colours)
+        if live, answer.live == nil { Screen.note("the host does not see this packet, so its kernel can't be asked") }
         if let live = answer.live {
             show(live, "kernel", colours)
             if answer.disagrees {
