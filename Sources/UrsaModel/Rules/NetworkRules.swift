@@ -129,6 +129,15 @@ extension NetworkSpec {
         return findings
     }
 
+    /// Whether an address belongs to this network alone: it can be nowhere else in the world around the host.
+    func owns(_ address: IPAddress) -> Bool {
+        guard model != .user, !model.isOnLAN else { return false }
+        switch address {
+        case .v4(let address): return subnet?.contains(address) ?? false
+        case .v6(let address): return subnet6?.contains(address) ?? false
+        }
+    }
+
     /// The interface of the LAN that machines have addresses of; nil for networks of their own subnet.
     var lan: String? { model.isOnLAN ? (interface ?? bridge).map { "LAN " + $0 } : nil }
 

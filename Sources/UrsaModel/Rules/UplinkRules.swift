@@ -66,7 +66,7 @@ extension Spec {
     func uplinkFindings() -> [Finding] {
         var findings: [Finding] = []
         for (index, uplink) in uplinks.enumerated() { findings += uplink.findings(SpecPath(.uplinks, index)) }
-        findings += sharedInterfaces() + serviceFindings()
+        findings += sharedInterfaces() + serviceFindings() + providerFindings()
         for (index, uplink) in uplinks.enumerated() {
             guard let network = networks.firstIndex(where: { $0.name == uplink.name }) else { continue }
             findings.append(
@@ -128,6 +128,46 @@ extension Spec {
                             remedy: "two uplinks need two gateways, or two interfaces"))
                 }
                 break
+            }
+        }
+        return findings
+    }
+
+    /// Addresses of providers that lie in a network of machines, or are a machine's.
+    private func providerFindings() -> [Finding] {
+        var owners: [IPAddress: SpecPath] = [:]
+        let onLAN = Set(networks.filter(\.model.isOnLAN).map(\.name))
+        for (index, machine) in machines.enumerated() {
+            for (item, card) in machine.networks.enumerated() where onLAN.contains(card.network) {
+                let path = SpecPath(.machines, index, "networks", item: item)
+                if let address = card.address { owners[.v4(address)] = path.member("address") }
+                if let address = card.address6 { owners[.v6(address)] = path.member("address6") }
+            }
+        }
+        var findings: [Finding] = []
+        for (index, uplink) in uplinks.enumerated() {
+            let path = SpecPath(.uplinks, index)
+            let given: [(IPAddress?, SpecPath)] = [
+                (uplink.gateway.map { .v4($0) }, path.with("gateway")),
+                (uplink.gateway6.map { .v6($0) }, path.with("gateway6")),
+                (uplink.address.map { .v4($0) }, path.with("address")),
+                (uplink.check?.target, path.with("check", member: "target")),
+            ]
+            for case (let address?, let path) in given {
+                if let owner = owners[address] {
+                    findings.append(
+                        Finding(
+                            path: path, against: owner, message: "\(address) is given to a machine too",
+                            remedy: "choose another address for the machine"))
+                } else if let network = networks.firstIndex(where: { $0.owns(address) }) {
+                    let key = address.isIPv6 ? "subnet6" : "subnet"
+                    findings.append(
+                        Finding(
+                            path: path, against: SpecPath(.networks, network, key),
+                            message:
+                                "\(address) lies in the network \(shown(networks[network].name)), not at a provider",
+                            remedy: "give that network another subnet"))
+                }
             }
         }
         return findings

@@ -170,7 +170,17 @@ extension Spec {
                 nameRemedy(behind, places, "networks and uplinks", none: "define it under `networks:`"))
             return findings
         }
-        guard let index = networks.firstIndex(where: { $0.name == behind }) else { return findings }
+        guard let index = networks.firstIndex(where: { $0.name == behind }) else {
+            for (item, prefix) in prefixes.enumerated() {
+                guard let owner = networks.firstIndex(where: { $0.owns(prefix.address) }) else { continue }
+                let key = prefix.address.isIPv6 ? "subnet6" : "subnet"
+                add(
+                    whole.with("hosts", item: item),
+                    "\(prefix.short) lies in the network \(shown(networks[owner].name)), not behind \(shown(behind))",
+                    "write `behind: \(networks[owner].name)`", against: SpecPath(.networks, owner, key))
+            }
+            return findings
+        }
         let network = networks[index]
         if network.model == .user {
             add(
