@@ -1,27 +1,38 @@
 /// What this host can and can't do for virtual machines, and the one command that mends each fault.
 public struct Doctor: Sendable {
     /// Every question that is asked, in order of the report.
-    public static let checks: [any Check] = [
-        PrivilegeCheck(),
-        ProcessorCheck(),
-        KVMDeviceCheck(),
-        KernelModulesCheck(),
-        TunDeviceCheck(),
-        VhostCheck(),
-        ProgramsCheck(),
+    public static let checks: [any Check] =
+        [
+            PrivilegeCheck(),
+            ProcessorCheck(),
+            KVMDeviceCheck(),
+            KernelModulesCheck(),
+            TunDeviceCheck(),
+            VhostCheck(),
+            ProgramsCheck(),
+        ] + networkChecks + [
+            DiskSpaceCheck(),
+            MemoryCheck(),
+            MemoryMergingCheck(),
+            ControlGroupsCheck(),
+            LimitsCheck(),
+            ClockCheck(),
+            UserNamespacesCheck(),
+            SecurityModuleCheck(),
+        ]
+
+    /// The questions about networks among them, which `ursa net doctor` asks alone.
+    public static let networkChecks: [any Check] = [
         ForwardingCheck(),
         FirewallCheck(),
         BridgeFilterCheck(),
+        BridgePortsCheck(),
+        WirelessCheck(),
+        AdvertisedRouteCheck(),
+        ReversePathCheck(),
+        FrameSizeCheck(),
         ServicePortsCheck(),
         ResolverCheck(),
-        DiskSpaceCheck(),
-        MemoryCheck(),
-        MemoryMergingCheck(),
-        ControlGroupsCheck(),
-        LimitsCheck(),
-        ClockCheck(),
-        UserNamespacesCheck(),
-        SecurityModuleCheck(),
     ]
 
     private let host: HostFacts
@@ -42,6 +53,9 @@ public struct Doctor: Sendable {
     /// Asks every question. Takes well under a second, changes nothing, and needs no rights; without root some answers
     /// are less exact.
     public func examine() -> [Finding] { Doctor.checks.flatMap { $0.examine(host) } }
+
+    /// Asks the questions about networks only.
+    public func examineNetworks() -> [Finding] { Doctor.networkChecks.flatMap { $0.examine(host) } }
 
     /// 1 when there is any problem, else 0.
     public static func exitStatus(_ findings: [Finding]) -> Int32 {

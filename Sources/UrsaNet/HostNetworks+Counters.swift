@@ -6,6 +6,12 @@ public struct LinkCounters: Sendable, Hashable {
     public var received: UInt64
     /// Bytes that went out by the link.
     public var sent: UInt64
+
+    /// Counters.
+    public init(received: UInt64, sent: UInt64) {
+        self.received = received
+        self.sent = sent
+    }
 }
 
 extension HostNetworks {
@@ -13,7 +19,7 @@ extension HostNetworks {
     ///
     /// Seen from the host: what a tap has sent, its guest has received.
     public func counters(network: String) -> [String: LinkCounters] {
-        let links = try? home.namespace(network).run { () throws(UrsaError) in try NetlinkSocket().links() }
+        let links = try? place(network)?.run { () throws(UrsaError) in try NetlinkSocket().links() }
         return Dictionary((links ?? []).map { ($0.name, $0.counters) }, uniquingKeysWith: { first, _ in first })
     }
 

@@ -36,6 +36,7 @@ struct CommandDescription: Sendable, CustomStringConvertible {
             "run", "up", "plan", "down", "ps", "start", "stop", "rm", "console", "logs", "ssh", "inspect", "events",
             "top",
             "config", "schema", "doctor", "image build", "image pull", "image ls", "image rm", "net ls", "net inspect",
+            "net map", "net trace", "net capture", "net impair", "net test", "net doctor",
             "settle", "net apply", "net confirm", "firewall check", "firewall apply", "firewall try",
         ] {
             #expect(names.contains(verb), "\(verb)")

@@ -34,6 +34,22 @@ private let unknownOptions: [WrongLine] = [
     WrongLine(usage, "top", "--interval", "0"), WrongLine(usage, "top", "--interval", "-1"),
     WrongLine(usage, "top", "-i", "1e9"), WrongLine(usage, "top", "-i", huge), WrongLine(usage, "top", "-i", ""),
     WrongLine(usage, "net", "ls", "lab"), WrongLine(usage, "net", "inspect"), WrongLine(usage, "image", "rm"),
+    WrongLine(usage, "net", "map", "lab"), WrongLine(usage, "net", "map", "--svg"),
+    WrongLine(missing, "net", "map", "-f", "/nosuch"),
+    WrongLine(usage, "net", "trace"), WrongLine(usage, "net", "trace", "web"), WrongLine(usage, "net", "trace", "→"),
+    WrongLine(usage, "net", "trace", "web", "db", "x"), WrongLine(usage, "net", "trace", "web", "db:99999"),
+    WrongLine(usage, "net", "trace", "web", "db:80/sctp"), WrongLine(usage, "net", "trace", "web", ":80"),
+    WrongLine(missing, "net", "trace", "nosuch", "host"), WrongLine(missing, "net", "trace", long, "\u{1b}[31m"),
+    WrongLine(usage, "net", "capture"), WrongLine(usage, "net", "capture", "web", "--count", "0"),
+    WrongLine(usage, "net", "capture", "web", "-c", "many"), WrongLine(usage, "net", "capture", "web", "-s", "soon"),
+    WrongLine(usage, "net", "impair", "web"), WrongLine(usage, "net", "impair", "web", "--clear", "--loss", "1%"),
+    WrongLine(usage, "net", "impair", "web", "--loss", "101%"),
+    WrongLine(usage, "net", "impair", "web", "--loss", "-1"),
+    WrongLine(usage, "net", "impair", "web", "--delay", "5"), WrongLine(usage, "net", "impair", "web", "--delay", huge),
+    WrongLine(usage, "net", "impair", "web", "--jitter", "5ms"),
+    WrongLine(usage, "net", "impair", "web", "--rate", "0"),
+    WrongLine(usage, "net", "impair", "web", "--rate", huge), WrongLine(usage, "net", "test", "lab"),
+    WrongLine(usage, "net", "doctor", "--fix"),
 ]
 
 private let machineNames: [WrongLine] =

@@ -32,6 +32,9 @@ public struct Home: Sendable, Hashable {
         isRootless = RootlessHost.isInside
     }
 
+    /// Whether it is somebody else's home that is only looked at: its networks may be up although the caller can't see them.
+    public var isForeign: Bool { !isRoot && (File.status(folder).map { $0.st_uid != geteuid() } ?? false) }
+
     /// The home that the environment asks for: URSA_HOME, else `/var/lib/ursa` for root, else `$XDG_DATA_HOME/ursa`
     /// or `~/.local/share/ursa`.
     ///

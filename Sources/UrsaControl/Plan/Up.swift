@@ -74,7 +74,7 @@ extension Ursa {
     }
 
     /// The machines that there will be, with what will be given out to them.
-    private func futureMachines(
+    func futureMachines(
         _ spec: Spec, _ project: String, _ machines: [MachineRecord], _ difference: Difference,
         _ cards: [String: [CardView]]
     ) -> [MachineRecord] {

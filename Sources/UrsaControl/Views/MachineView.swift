@@ -95,31 +95,6 @@ public struct CardView: Sendable, Hashable {
     }
 }
 
-/// One network as it is.
-public struct NetworkView: Sendable {
-    /// Its spec.
-    public var spec: NetworkSpec
-    /// IPv4 subnet given out, nil for user networks.
-    public var subnet: IPv4Network?
-    /// IPv6 subnet given out.
-    public var subnet6: IPv6Network?
-    /// Whether it exists on the host now.
-    public var isUp: Bool
-    /// What is broken about it, in words, when something is.
-    public var trouble: String?
-    /// Names of its machines that run.
-    public var machines: [String]
-
-    /// The network as JSON.
-    public var json: JSON {
-        .record([
-            "name": .string(spec.name), "model": .string(spec.model.rawValue),
-            "subnet": subnet.map { .string($0.description) }, "subnet6": subnet6.map { .string($0.description) },
-            "up": .bool(isUp), "trouble": trouble.map(JSON.string), "machines": .array(machines.map(JSON.string)),
-        ])
-    }
-}
-
 /// What one machine uses now.
 public struct UsageView: Sendable {
     /// Name of the machine.

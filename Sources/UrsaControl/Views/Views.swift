@@ -68,30 +68,6 @@ extension Ursa {
             machineType: record.machineType)
     }
 
-    /// All networks that were asked for.
-    public func networks() throws(UrsaError) -> [NetworkView] {
-        guard File.exists(home.storePath) else { return [] }
-        let store = try Store(home: home)
-        let (records, machines, claims) = try store.read { (try $0.networks(), try $0.machines(), try $0.liveClaims()) }
-        let live = liveMachines(machines, claims: claims)
-        let host = try hostNetworks(store)
-        let wish = Wishes.host(records, machines, live: live)
-        let wished = Set(wish.networks.map(\.name) + wish.bridges.map(\.name))
-        let health = host?.health(wish.watched) ?? [:]
-        return records.map { record in
-            let here = machines.filter { machine in
-                live.contains(machine.name) && machine.cards.contains { $0.network == record.spec.name }
-            }
-            return NetworkView(
-                spec: record.spec, subnet: record.subnet, subnet6: record.subnet6,
-                isUp: wished.contains(record.spec.name) && host != nil,
-                trouble: health[record.spec.name]
-                    ?? (host == nil && record.hasTaps && !here.isEmpty
-                        ? "no root, so its machines have user networking" : nil),
-                machines: here.map(\.name))
-        }
-    }
-
     /// Everything that is known of one machine.
     public func inspect(_ name: String) throws(UrsaError) -> JSON {
         let store = try Store(home: home)

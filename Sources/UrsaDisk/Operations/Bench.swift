@@ -1,3 +1,4 @@
+import Glibc
 public import UrsaBase
 
 /// A run of equal requests to an image, one step further each, as `bench` makes them.
@@ -29,40 +30,80 @@ public struct Bench: Sendable {
     /// Where a request begins.
     func position(_ number: UInt64, _ image: any DiskReader) throws(UrsaError) -> UInt64 {
         guard image.size >= size else { throw UrsaError(.usage, "the disk is smaller than one request") }
-        let start = offset &+ number &* step
-        return start > image.size - size ? start % (image.size - size + 1) : start
+        let start = (offset &+ number &* step) % image.size
+        return min(start, image.size - size)
     }
 
     /// Makes the requests; returns the seconds they took.
     public func run(_ image: any DiskReader) throws(UrsaError) -> Double {
-        let writer = image as? any DiskWriter
-        if writes, writer == nil { throw UrsaError(.usage, "the image is not open for writing") }
-        let state = Locked((next: UInt64(0), failed: false))
+        // Raw and qcow2 images are served by a queue, whether they are open for writing or not.
+        guard let image = image as? any DiskWriter else { return try runOnThreads(image) }
+        let depth = min(depth, 4096)
+        let queue = try RequestQueue(image, depth: depth + 1, engine: usesThreads ? .threads : nil)
+        let buffer = AlignedBuffer(count: depth * Int(roundUp(size, to: 4096)))
+        buffer.bytes.initializeMemory(as: UInt8.self, repeating: pattern)
+        let pieces = UnsafeMutablePointer<iovec>.allocate(capacity: depth)
+        defer { pieces.deallocate() }
+        for slot in 0..<depth {
+            let place = buffer.base + slot * Int(roundUp(size, to: 4096))
+            (pieces + slot).initialize(to: iovec(iov_base: place, iov_len: Int(size)))
+        }
+        return try withExtendedLifetime(buffer) { () throws(UrsaError) in try drive(queue, image, pieces, depth) }
+    }
+
+    private static let flushToken = UInt64.max
+
+    private func drive(
+        _ queue: RequestQueue, _ image: any DiskReader, _ pieces: UnsafeMutablePointer<iovec>, _ depth: Int
+    ) throws(UrsaError) -> Double {
+        let start = Deadline.now
+        let kind = writes ? DiskRequest.Kind.write : .read
+        var free = Array(0..<depth)
+        var next: UInt64 = 0
+        var failure: UrsaError?
+        while next < count || queue.inFlight > 0 {
+            while failure == nil, next < count, let slot = free.popLast() {
+                let place = try position(next, image)
+                _ = queue.add(
+                    DiskRequest(
+                        kind, at: place, count: size, pieces: pieces + slot, pieceCount: 1, token: UInt64(slot)))
+                next += 1
+                guard let interval = flushInterval, next % interval == 0 else { continue }
+                while drains, free.count < depth { try collect(queue, &free, &failure) }
+                while !queue.add(DiskRequest(.flush, token: Bench.flushToken)) { try collect(queue, &free, &failure) }
+                while drains, queue.inFlight > 0 { try collect(queue, &free, &failure) }
+            }
+            if queue.inFlight > 0 { try collect(queue, &free, &failure) }
+            if let failure, queue.inFlight == 0 { throw failure }
+        }
+        if let failure { throw failure }
+        return Deadline.now.seconds(since: start)
+    }
+
+    private func collect(
+        _ queue: RequestQueue, _ free: inout [Int], _ failure: inout UrsaError?
+    ) throws(UrsaError) {
+        try queue.complete(atLeast: 1) { (done) throws(UrsaError) in
+            if let error = done.error, failure == nil { failure = error }
+            if done.token != Bench.flushToken { free.append(Int(done.token)) }
+        }
+    }
+
+    /// Formats that are only read: as many threads as requests may be under way, at most 16.
+    private func runOnThreads(_ image: any DiskReader) throws(UrsaError) -> Double {
+        guard !writes else { throw UrsaError(.usage, "the image is not open for writing") }
+        let numbers = Locked(UInt64(0))
         let start = Deadline.now
         let bench = self
         try OSThread.concurrently(Array(0..<min(depth, 16))) { _ throws(UrsaError) in
             let buffer = AlignedBuffer(count: Int(bench.size))
-            buffer.bytes.initializeMemory(as: UInt8.self, repeating: bench.pattern)
-            let bytes = buffer.prefix(Int(bench.size))
-            do throws(UrsaError) {
-                while true {
-                    let number = state.withLock { state -> UInt64? in
-                        guard !state.failed, state.next < bench.count else { return nil }
-                        defer { state.next += 1 }
-                        return state.next
-                    }
-                    guard let number else { return }
-                    let position = try bench.position(number, image)
-                    if bench.writes, let writer {
-                        try writer.write(UnsafeRawBufferPointer(bytes), at: position)
-                        if let interval = bench.flushInterval, (number + 1) % interval == 0 { try writer.flush() }
-                    } else {
-                        try image.read(into: bytes, at: position)
-                    }
+            while true {
+                let number = numbers.withLock { next in
+                    defer { next += 1 }
+                    return next
                 }
-            } catch {
-                state.withLock { $0.failed = true }
-                throw error
+                guard number < bench.count else { return }
+                try image.read(into: buffer.prefix(Int(bench.size)), at: try bench.position(number, image))
             }
         }
         return Deadline.now.seconds(since: start)

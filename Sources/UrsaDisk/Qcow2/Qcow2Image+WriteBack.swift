@@ -6,7 +6,10 @@ public import UrsaBase
 
 extension Qcow2Image {
     /// Everything written so far, of data and tables, is on stable storage when this has returned.
+    /// Who finds that there is nothing to wait for must not return before somebody else's wait for it has ended.
     func barrier() throws(UrsaError) {
+        syncing.enter()
+        defer { syncing.leave() }
         guard needsBarrier.exchange(false, ordering: .acquiringAndReleasing) else { return }
         do throws(UrsaError) {
             if hasDataFile { try dataFile.sync() }

@@ -75,6 +75,8 @@ public final class Qcow2Image: DiskWriter, @unchecked Sendable {
     var freed: [Range<UInt64>] = []
     /// Whether anything was written since the last barrier.
     let needsBarrier = Atomic<Bool>(false)
+    /// Held by who waits for stable storage. Taken inside of `monitor` or without it, never the other way round.
+    let syncing = Monitor()
     /// Readers and writers that are at work on host clusters outside of the monitor.
     let atWork = Atomic<Int>(0)
     let someoneDrains = Atomic<Bool>(false)

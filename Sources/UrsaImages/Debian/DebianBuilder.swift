@@ -1,5 +1,6 @@
 import Glibc
 import UrsaBase
+import UrsaDisk
 
 /// Builds a Debian disk image out of signed packages: mmdebstrap fills a folder, mke2fs makes a file system of it,
 /// sfdisk and `BootLoader` make that a disk that starts. No loop device, no mount on the host.
@@ -42,8 +43,9 @@ struct DebianBuilder {
         workshop.progress(Progress("writing the disk image"))
         let disk = workshop.folder + "/disk.qcow2"
         // The raw disk was made here a moment ago, and its format is stated.
-        try Program("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, disk])
-            .require("write the disk image", seconds: 1200)
+        let source = RawImage(file: try ImageFile(raw))
+        try Qcow2Image.create(try ImageFile.create(disk), Qcow2CreateOptions(size: source.size)).close()
+        try Conversion.fill(disk, format: .qcow2, from: source)
         return Image(
             name: "debian", boot: .disk,
             disk: DiskFile(path: disk, format: .qcow2, virtualSize: DebianBuilder.diskSize),
@@ -53,7 +55,7 @@ struct DebianBuilder {
 
     private func requirePrograms() throws(UrsaError) {
         let needed = [
-            ("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("sfdisk", "fdisk"), ("qemu-img", "qemu-utils"),
+            ("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("sfdisk", "fdisk"),
             ("unshare", "util-linux"),
         ]
         let missing = needed.filter { Path.program($0.0) == nil }

@@ -1,5 +1,6 @@
 import Glibc
 import UrsaBase
+import UrsaDisk
 
 /// What kind of disk image a file is, decided so that no guest or stranger can make it look like another.
 ///
@@ -35,40 +36,32 @@ enum DiskProbe {
         guard path.hasSuffix(".img") || path.hasSuffix(".raw") else {
             throw UrsaError(
                 .invalidSpec, "this is no qcow2 image, and its name does not say that it is raw", place: path,
-                remedy: "name a raw disk .img or .raw; convert others with `qemu-img convert -O qcow2`")
+                remedy: "name a raw disk .img or .raw; convert others with `ursa image convert -O qcow2`")
         }
         guard status.st_size >= 512 else { throw UrsaError(.invalidSpec, "this image is empty", place: path) }
         // A disk has whole sectors; engines round up.
         return DiskFile(path: path, format: .raw, virtualSize: ByteCount((UInt64(status.st_size) + 511) / 512 * 512))
     }
 
-    /// Reads a qcow2 header (QEMU's docs/interop/qcow2.txt) and refuses what could reach out of the file.
-    static func qcow2Size(_ header: [UInt8]) throws(UrsaError) -> ByteCount {
+    /// Size of the disk of a qcow2 image by its header; refuses what could reach out of the file.
+    static func qcow2Size(_ start: [UInt8]) throws(UrsaError) -> ByteCount {
         func refuse(_ why: String, _ remedy: String? = nil) -> UrsaError {
             UrsaError(.invalidSpec, "this qcow2 image can't be used: \(why)", remedy: remedy)
         }
-        guard let version = header.bigEndian(UInt32.self, at: 4), let backing = header.bigEndian(UInt64.self, at: 8),
-            let clusterBits = header.bigEndian(UInt32.self, at: 20), let size = header.bigEndian(UInt64.self, at: 24),
-            let encryption = header.bigEndian(UInt32.self, at: 32), header.count >= 72
-        else { throw refuse("its header is cut off") }
-        guard version == 2 || version == 3 else { throw refuse("version \(version) is unknown") }
-        guard (9...21).contains(clusterBits) else { throw refuse("its cluster size is impossible") }
-        guard size > 0, size <= UInt64(Int64.max) / 2 else { throw refuse("its disk size is impossible") }
-        guard encryption == 0 else { throw refuse("it is encrypted", "decrypt it with `qemu-img convert`") }
-        guard backing == 0 else {
-            throw refuse("it is made over another file", "flatten it: qemu-img convert -O qcow2 OLD NEW")
+        let header: Qcow2Header
+        do throws(UrsaError) { header = try Qcow2Header.read(ImageFile(bytes: start, name: "the file")) } catch {
+            throw refuse(error.message, error.remedy)
         }
-        if version == 3 {
-            guard let features = header.bigEndian(UInt64.self, at: 72) else { throw refuse("its header is cut off") }
-            // Bits: 0 dirty, 1 corrupt, 2 external data file, 3 compression type, 4 extended L2 entries.
-            guard features & 0b100 == 0 else {
-                throw refuse("its data is in another file", "convert it with `qemu-img convert`")
-            }
-            guard features & 0b10 == 0 else {
-                throw refuse("it is marked corrupt", "try `qemu-img check -r all` on a copy")
-            }
-            guard features & ~0b11111 == 0 else { throw refuse("it needs features unknown here") }
+        guard header.size > 0, header.size <= UInt64(Int64.max) / 2 else { throw refuse("its disk size is impossible") }
+        guard header.backingFile == nil else {
+            throw refuse("it is made over another file", "flatten it: ursa image convert -O qcow2 OLD NEW")
         }
-        return ByteCount(size)
+        guard !header.hasDataFile else {
+            throw refuse("its data is in another file", "convert it with `ursa image convert`")
+        }
+        guard !header.isCorrupt else {
+            throw refuse("it is marked corrupt", "try `ursa image check -r all` on a copy")
+        }
+        return ByteCount(header.size)
     }
 }

@@ -1,5 +1,6 @@
 import Glibc
 public import UrsaBase
+import UrsaDisk
 
 /// The disk of one machine: a qcow2 file that holds what differs from its image's disk.
 public enum Overlay {
@@ -18,26 +19,25 @@ public enum Overlay {
             throw UrsaError(.conflict, "there is a disk already", place: path)
         }
         let target = Path.absolute(path)
-        var arguments = ["create", "-q", "-f", "qcow2"]
         if let disk = base?.disk {
             if let size, size < disk.virtualSize {
                 throw UrsaError(
                     .invalidSpec, "a disk of \(size) is smaller than the image's \(disk.virtualSize)", place: target,
                     remedy: "ask for \(disk.virtualSize) or more, or leave the size out")
             }
-            arguments += ["-F", disk.format.rawValue, "-b", Path.absolute(disk.path)]
-        } else if size == nil {
+        }
+        guard let wanted = size ?? base?.disk?.virtualSize else {
             throw UrsaError(.usage, "a disk that is made over nothing needs a size", place: target)
         }
-        // Not to be mistaken for an option or a protocol: an absolute path with the file protocol named.
+        var options = Qcow2CreateOptions(size: (wanted.bytes + 511) / 512 * 512)
+        options.backingFile = base?.disk.map { Path.absolute($0.path) }
+        options.backingFormat = base?.disk?.format.rawValue
         let temporary = target + ".new-\(getpid())-" + hexadecimal((0..<4).map { _ in UInt8.random(in: 0...255) })
-        arguments.append(temporary)
-        if let wanted = size ?? base?.disk?.virtualSize { arguments.append("\((wanted.bytes + 511) / 512 * 512)") }
         do throws(UrsaError) {
-            try Program("qemu-img", arguments).require("make the disk \(target)", seconds: 60)
+            let fd = try File.open(temporary, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+            let file = try ImageFile(taking: fd, name: target, ImageFile.Options(writable: true))
+            try Qcow2Image.create(file, options).close()
             try check(chmod(temporary, 0o600) == 0 ? 0 : -errno, "protect \(target)")
-            let fd = try File.open(temporary, O_RDONLY)
-            try retrying("write \(target) to the disk") { fdatasync(fd.raw) }
             // link(2) refuses to replace, so of two commands at once one is told.
             guard link(temporary, target) == 0 else {
                 let error = Errno.current

@@ -11,6 +11,10 @@ enum Completions {
     static var machines: CompletionKind { names { (ursa) throws(UrsaError) in try ursa.machines().map(\.name) } }
     /// Names of networks.
     static var networks: CompletionKind { names { (ursa) throws(UrsaError) in try ursa.networks().map(\.spec.name) } }
+    /// Names of machines and networks.
+    static var machinesAndNetworks: CompletionKind {
+        names { (ursa) throws(UrsaError) in try ursa.machines().map(\.name) + ursa.networks().map(\.spec.name) }
+    }
     /// Names of images.
     static var images: CompletionKind { names { (ursa) throws(UrsaError) in try ursa.images.list().map(\.name) } }
 

@@ -12,6 +12,11 @@ struct SpecFile: ParsableArguments {
         completion: .file(extensions: ["yaml", "yml"]))
     var file: String?
 
+    init() {}
+
+    /// The spec of that name, for commands that take one under conditions of their own.
+    init(_ file: String) { self.file = file }
+
     /// Largest spec that is read, in bytes.
     private static let limit = 4 << 20
 

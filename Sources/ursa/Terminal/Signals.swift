@@ -19,13 +19,32 @@ enum Signals {
         guard descriptor >= 0 else { throw UrsaError.system(Errno(-descriptor), "wait for signals") }
         _ = try OSThread {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            while poll(&waiting, 1, -1) <= 0 {}
+            while true {
+                while poll(&waiting, 1, -1) <= 0 {}
+                let isFirst = state.withLock { state in
+                    defer { state.isPending = true }
+                    return state.isPostponed && !state.isPending
+                }
+                guard isFirst else { break }
+                // struct signalfd_siginfo has 128 bytes.
+                var taken = [UInt8](repeating: 0, count: 128)
+                _ = read(descriptor, &taken, taken.count)
+            }
             Terminal.leaveRaw()
             Screen.clearProgress()
             UnfinishedFile.removeAll()
             _exit(interrupted)
         }
     }
+
+    private static let state = Locked((isPostponed: false, isPending: false))
+
+    /// From now on the first signal only makes `isPending` true, for work that has an end of its own to write; the second
+    /// one ends the program.
+    static func postpone() { state.withLock { $0.isPostponed = true } }
+
+    /// Whether a signal has come since `postpone`.
+    static var isPending: Bool { state.withLock { $0.isPending } }
 
     private static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()

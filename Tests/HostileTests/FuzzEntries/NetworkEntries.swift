@@ -67,6 +67,19 @@ extension Entry {
             try need(replies.first?.attributes(after: 0)[7].map { Array($0) } == bytes, "an attribute changed")
         },
 
+        Entry("Frames", limit: 1600) { (bytes) throws(Violation) in
+            for length in [bytes.count, 0, 65_535] {
+                let frame = CapturedFrame(time: .max, isOutgoing: false, length: length, bytes: bytes)
+                let line = FrameText.line(frame)
+                try need(!line.isEmpty && line.utf8.count <= 2600, "a line of \(line.utf8.count) bytes")
+                // Texts in frames are strangers'.
+                try need(
+                    line.unicodeScalars.allSatisfy { $0.value >= 32 && $0.value < 127 }, "control characters: \(line)")
+                let block = PcapngWriter.frame(frame, link: 0)
+                try need(block.count % 4 == 0 && block.count >= bytes.count + 32, "a block of \(block.count) bytes")
+            }
+        },
+
         Entry("HostsFile") { (bytes) throws(Violation) in
             let home = HomeMark(id: "0123abcd", isDefault: true, folder: "/f", runFolder: "/r")
             let parts = HostsFile.split(bytes, home)

@@ -6,7 +6,7 @@ import UrsaBase
 /// The power fails at every write: what was flushed is there, the image opens, and clusters leak at most.
 @Suite struct PowerLossTests {
     static let first = Seeded.environment("URSA_SEED", 1)
-    static let count = Seeded.environment("URSA_POWER_CUTS", 25)
+    static let count = Seeded.environment("URSA_POWER_CUTS", 4, slow: 15)
 
     @Test func `whatever write the power fails at, flushed data is there and clusters leak at most`() throws {
         for seed in PowerLossTests.first..<(PowerLossTests.first + PowerLossTests.count) {

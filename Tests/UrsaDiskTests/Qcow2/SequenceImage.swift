@@ -63,6 +63,9 @@ struct SequenceImage: CustomStringConvertible {
     func make(_ folder: ScratchFolder, _ path: String) throws(UrsaError) {
         if let backing { try File.replace(folder("base"), backing, durable: false) }
         let dataFile = try options.dataFile.map { name throws(UrsaError) in try ImageFile.create(folder(name)) }
+        // QEMU takes a relative name from its working directory, not from the image's folder.
+        var options = options
+        options.dataFile = options.dataFile.map { folder($0) }
         let image = try Qcow2Image.create(try ImageFile.create(path), options, dataFile: dataFile)
         try image.close()
     }
@@ -143,7 +146,7 @@ struct SequenceModel {
     }
 
     private mutating func fill(_ from: Int, _ to: Int) {
-        for index in from..<to { content[index] = 0 }
+        content.replaceSubrange(from..<to, with: [UInt8](repeating: 0, count: to - from))
     }
 
     /// A next step that makes sense now. `coarse` ones are those that qemu-io can say.

@@ -7,7 +7,7 @@ import UrsaBase
 /// `URSA_SEQUENCES` runs more.
 @Suite struct SequenceTests {
     static let first = Seeded.environment("URSA_SEED", 1)
-    static let count = Seeded.environment("URSA_SEQUENCES", 300)
+    static let count = Seeded.environment("URSA_SEQUENCES", 100, slow: 600)
 
     @Test func `any sequence of changes leaves what the model says and a whole image`() throws {
         for seed in SequenceTests.first..<(SequenceTests.first + SequenceTests.count) {

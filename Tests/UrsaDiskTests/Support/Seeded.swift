@@ -16,13 +16,20 @@ struct Seeded: RandomNumberGenerator {
     }
 
     mutating func bytes(_ count: Int) -> [UInt8] {
-        var result: [UInt8] = []
-        result.reserveCapacity(count + 8)
-        while result.count < count {
+        var result = [UInt8](repeating: 0, count: count)
+        result.withUnsafeMutableBytes { buffer in
+            var offset = 0
+            while offset + 8 <= count {
+                buffer.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+                offset += 8
+            }
             var word = next()
-            for _ in 0..<8 { result.append(UInt8(truncatingIfNeeded: word)); word >>= 8 }
+            while offset < count {
+                buffer[offset] = UInt8(truncatingIfNeeded: word)
+                word >>= 8
+                offset += 1
+            }
         }
-        result.removeLast(result.count - count)
         return result
     }
 
@@ -30,8 +37,9 @@ struct Seeded: RandomNumberGenerator {
     mutating func chance(_ one: Int, in many: Int) -> Bool { next() % UInt64(many) < UInt64(one) }
     mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(max(1, limit))) }
 
-    /// The number that the environment gives, or a default: `URSA_SEED=7 swift test …` repeats one run.
-    static func environment(_ name: String, _ usual: Int) -> Int {
-        getenv(name).flatMap { Int(String(cString: $0)) } ?? usual
+    /// The number that the environment gives, or a default, `slow` where slow tests are wanted: `URSA_SEED=7 swift test …` repeats one run.
+    static func environment(_ name: String, _ usual: Int, slow: Int? = nil) -> Int {
+        let usual = getenv("URSA_SLOW") == nil ? usual : slow ?? usual
+        return getenv(name).flatMap { Int(String(cString: $0)) } ?? usual
     }
 }

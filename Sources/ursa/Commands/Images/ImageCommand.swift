@@ -30,5 +30,7 @@ struct ImageCommand: ParsableCommand {
                     ImageVerbCommand<MeasureImage>.self, ImageVerbCommand<DuplicateImage>.self,
                     ImageVerbCommand<BenchImage>.self,
                 ]),
+            CommandGroup(
+                name: "Inside of disk images:", subcommands: [PrintInside.self, CopyInside.self, InspectInside.self]),
         ], aliases: ["images"])
 }

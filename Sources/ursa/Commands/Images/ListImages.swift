@@ -6,19 +6,36 @@ import UrsaImages
 /// `ursa image ls`
 struct ListImages: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List images in the store.",
+        commandName: "ls", abstract: "List images in the store, or the files inside of one.",
         discussion: """
             The newest version of an image is what new machines get; older ones stay while machines use them.
 
-            Example:
+            With a disk image, its files are listed: nothing is booted and nothing is changed, but libguestfs must be \
+            installed.
+
+            Examples:
               ursa image ls
+              ursa image ls disk.qcow2:/etc
             """)
+
+    @Argument(help: ArgumentHelp("An image file, and a folder in it.", valueName: "image:/path"), completion: .file())
+    var place: String?
+    @Flag(name: .shortAndLong, help: "Inside of an image: all that is known of each file.")
+    var long = false
+    @Flag(name: [.customShort("R"), .long], help: "Inside of an image: folders in folders, too.")
+    var recursive = false
+    @OptionGroup var inside: InsideOptions
 
     @Flag(name: .shortAndLong, help: "Print names only.")
     var quiet = false
     @OptionGroup var output: OutputOptions
 
     func perform() throws(UrsaError) {
+        if let place {
+            let image = InsideImage(place)
+            let before = (long ? ["-l"] : []) + (recursive ? ["-R"] : [])
+            return try image.run("virt-ls", [image.path], options: inside, before: before)
+        }
         let ursa = try openUrsa()
         let images = try ursa.images.list()
         if output.json { return Screen.json(.array(images.map(\.json))) }

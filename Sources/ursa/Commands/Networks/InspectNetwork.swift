@@ -8,7 +8,8 @@ struct InspectNetwork: Verb {
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Print everything known of networks, as JSON.",
         discussion: """
-            One network gives an object, several give a list.
+            One network gives an object, several give a list: model, subnets, zone, uplinks, health, machines with \
+            their addresses, leases, counters and impairments, published ports, and the path that frames take.
 
             Example:
               ursa net inspect lab

@@ -24,12 +24,19 @@ struct ListNetworks: Verb {
         for network in networks {
             table.add(
                 network.spec.name, network.spec.model.rawValue, network.subnet?.description ?? "-",
-                network.subnet6?.description ?? "-", network.isUp ? "up" : "down",
+                network.subnet6?.description ?? "-", network.state.rawValue,
                 network.machines.isEmpty ? "-" : network.machines.joined(separator: ","))
         }
         table.print()
         for network in networks {
-            if let trouble = network.trouble { Screen.note("network \(network.spec.name): \(trouble)") }
+            let name = network.spec.name
+            if let trouble = network.trouble { Screen.note("network \(name): \(trouble)") }
+            if let impairment = network.impairment { Screen.note("network \(name) is impaired: \(impairment)") }
+            for member in network.members {
+                if let impairment = member.impairment {
+                    Screen.note("machine \(member.machine) is impaired on \(name): \(impairment)")
+                }
+            }
         }
     }
 }
