@@ -14,6 +14,7 @@ extension HostNetworks {
             let table = try FirewallTable.look(home.tableName)
             let isForwarding = Sysctl.read("ipv4/ip_forward") == "1"
             let addresses = try socket.addresses()
+            let obstacle = try ForeignSeen.look(home, links: []).obstacles.first
             var result: [String: String] = [:]
             for (name, inside) in try Observer(home: home).insides(networks) {
                 let link = links.first { $0.name == home.stemName(name) }
@@ -32,6 +33,11 @@ extension HostNetworks {
                     if isStanding, isForwarding == false { shared = fault(of: table, isForwarding: true) }
                 }
                 result[name] = own ?? shared
+                // What stays on the network's own bridge meets no other firewall.
+                if result[name] == nil, !inside.facts.contains(where: { $0.text == NamespaceSettings.isStanding.fact })
+                {
+                    result[name] = obstacle.map { "\($0.chain) \($0.effect) (`\($0.remedy)` mends it)" }
+                }
             }
             return result
         } catch {

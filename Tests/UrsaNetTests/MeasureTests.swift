@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 import UrsaBase
+import UrsaFirewall
 
 @testable import UrsaNet
 
@@ -43,6 +44,37 @@ struct MeasureTests {
             }
             wish.ports = [port(UInt16(8000 + index), of: wish, 0)]
             return wish
+        }
+    }
+
+    @Test("a hundred guests and a thousand forwards; one more of them")
+    func many() throws {
+        for _ in 0..<3 {
+            try PrivateHost.run { host in
+                try host.addNeighbour()
+                var wish = HostWish(networks: [try labWish(machines: (0..<100).map { "m\($0)" })])
+                wish.networks[0].ports = (0..<1000).map { port(UInt16(10_000 + $0), of: wish.networks[0], $0 % 100) }
+                wish.firewall = Firewall(
+                    zones: [Zone(name: "kvm", members: [.network("lab")])],
+                    policies: [
+                        Policy(from: "kvm", to: "any", action: .accept),
+                        Policy(from: "any", to: "any", action: .reject, log: .info),
+                    ])
+                try Self.time("100 guests, 1000 forwards") { try host.networks.converge(wish) }
+                try Self.time("nothing to do") { try host.networks.converge(wish) }
+                try Self.time("observe") { _ = try host.networks.observe() }
+                Self.time("digest of the table") { _ = SHA256.digest(Ruleset(host.home, wish).text) }
+                Self.time("ruleset") { _ = Ruleset(host.home, wish) }
+                let noted = try File.readText(host.home.tableFile)
+                let seen = try required(FirewallTable.look("ursa", counting: true))
+                try Self.time("look at the table") { _ = try FirewallTable.look("ursa", counting: true) }
+                Self.time("difference") { _ = Ruleset(host.home, wish).change(from: noted, seen) }
+                wish.networks[0].ports.append(port(80, of: wish.networks[0], 0))
+                var lines: [String] = []
+                try Self.time("1 forward more") { lines = try host.networks.converge(wish).map(\.line) }
+                #expect(lines == ["~ table inet ursa: 2 elements"])
+                try Self.time("all down") { try host.networks.converge(HostWish()) }
+            }
         }
     }
 

@@ -9,7 +9,10 @@ import UrsaBase
 
 /// All families, quick ones first.
 private var families: [any Family.Type] {
-    [NetworkFamily.self, StartFamily.self, ListFamily.self, KeeperFamily.self, ImageFamily.self, BootFamily.self]
+    [
+        NetworkFamily.self, FirewallFamily.self, StartFamily.self, ListFamily.self, KeeperFamily.self, ImageFamily.self,
+        BootFamily.self,
+    ]
 }
 
 struct Options {

@@ -54,15 +54,18 @@ public struct ForeignObstacle: Sendable, Hashable {
 
 extension NetObservation {
     /// Chains of other firewalls that drop what Ursa's networks send, and that have no place for a rule of ours.
-    ///
+    public var obstacles: [ForeignObstacle] { foreign.obstacles }
+}
+
+extension ForeignSeen {
     /// An accept in our own table does not help against a drop in another's: a packet must pass all of them.
-    public var obstacles: [ForeignObstacle] {
-        let mended = Set(ForeignHook.needed(foreign).map { "\($0.family) \($0.table)" })
-        return foreign.chains.sorted { $0.title < $1.title }.compactMap { chain in
-            guard chain.drops, chain.hook == ForeignChain.forwardHook, chain.family != .bridge,
+    var obstacles: [ForeignObstacle] {
+        let mended = Set(ForeignHook.needed(self).map { "\($0.family) \($0.table)" })
+        let mark = "0x" + String(RulesetPart.passMark, radix: 16)
+        return chains.sorted { $0.title < $1.title }.compactMap { chain in
+            guard chain.drops, !opened.contains(chain), chain.hook == ForeignChain.forwardHook, chain.family != .bridge,
                 chain.family != .netdev, !mended.contains("\(chain.family) \(chain.table)")
             else { return nil }
-            let mark = "0x" + String(RulesetPart.passMark, radix: 16)
             // Tables of these names are kept by iptables' commands, which don't like others' in them.
             let program = chain.table == "filter" ? ["ip": "iptables", "ip6": "ip6tables"][chain.family.name] : nil
             let remedy =

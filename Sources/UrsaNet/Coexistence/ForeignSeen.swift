@@ -46,6 +46,8 @@ struct ForeignSeen: Sendable, Hashable {
     var tagged: [TaggedRule] = []
     /// Links that firewalld has in a zone.
     var bound: Set<String> = []
+    /// Dropping chains in which somebody has put a rule about our mark.
+    var opened: Set<ForeignChain> = []
 
     func chain(_ family: TableFamily, _ table: String, _ name: String) -> ForeignChain? {
         chains.first { $0.family == family && $0.table == table && $0.name == name }
@@ -69,6 +71,9 @@ extension ForeignSeen {
             for rule in try rules(chain, socket) where rule.comment == home.tag {
                 result.tagged.append(TaggedRule(chain: chain, handle: rule.handle))
             }
+        }
+        for chain in result.chains where chain.drops && chain.hook == ForeignChain.forwardHook {
+            if try rules(chain, socket).contains(where: { $0.bytes.areAboutOurMark }) { result.opened.insert(chain) }
         }
         // firewalld names the links of its zones in the rules that choose a zone.
         for chain in result.chains where chain.table == Firewalld.table && Firewalld.zoneChains.contains(chain.name) {
@@ -125,6 +130,14 @@ extension HomeMark {
 }
 
 extension [UInt8] {
+    /// Whether a rule's expressions compare a packet's mark with ours: by nftables' own words, mask and value as two
+    /// attributes, or by those of iptables' match (struct xt_mark_mtinfo1: value, mask).
+    fileprivate var areAboutOurMark: Bool {
+        let mark = Swift.withUnsafeBytes(of: RulesetPart.passMark) { Array($0) }
+        return firstRange(ofBytes: [8, 0, UInt8(NFTA_DATA_VALUE.rawValue), 0] + mark)
+            || firstRange(ofBytes: mark + mark)
+    }
+
     fileprivate func firstRange(ofBytes sought: [UInt8]) -> Bool {
         guard !sought.isEmpty, count >= sought.count else { return false }
         return (0...(count - sought.count)).contains { self[$0..<($0 + sought.count)].elementsEqual(sought) }

@@ -139,16 +139,18 @@ struct CoexistenceTests {
             let obstacles = try host.networks.observe().obstacles
             #expect(obstacles.map(\.chain) == ["ip filter FORWARD", "ip6 filter FORWARD"])
             #expect(try !Self.guestsOnline(host))
+            #expect(host.networks.health(["lab"])["lab"]?.hasPrefix("ip filter FORWARD drops") == true)
             for obstacle in obstacles {
                 try host.sh(obstacle.remedy.replacing("tables ", with: "tables-nft -w "))
             }
             #expect(try Self.guestsOnline(host))
+            #expect(try host.networks.observe().obstacles == [] && host.networks.health(["lab"]) == [:])
             try host.sh("nft add table inet mine")
             try host.sh("nft add chain inet mine f { type filter hook forward priority 5 ; policy drop ; }")
             #expect(try !Self.guestsOnline(host))
             let mine = try required(try host.networks.observe().obstacles.first { $0.chain == "inet mine f" })
             try host.sh(mine.remedy)
-            #expect(try Self.guestsOnline(host))
+            #expect(try Self.guestsOnline(host) && host.networks.observe().obstacles == [])
         }
     }
 

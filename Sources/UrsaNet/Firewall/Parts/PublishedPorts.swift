@@ -66,11 +66,20 @@ private struct PortMaps {
     var every6: [String] = []
     /// Rules for ports that only some sources may use.
     var rules: [String] = []
+    /// Texts of addresses: many ports lead to few machines.
+    private var texts: [IPAddress: String] = [:]
+
+    private mutating func text(_ address: IPAddress) -> String {
+        if let text = texts[address] { return text }
+        let text = address.description
+        texts[address] = text
+        return text
+    }
 
     mutating func add(_ port: PublishedPort, _ layout: FirewallLayout) {
         let transport = port.isUDP ? "udp" : "tcp"
-        let guest4 = "\(port.guestAddress) . \(port.guestPort)"
-        let guest6 = port.guestAddress6.map { "\($0) . \(port.guestPort)" }
+        let guest4 = "\(text(.v4(port.guestAddress))) . \(port.guestPort)"
+        let guest6 = port.guestAddress6.map { "\(text(.v6($0))) . \(port.guestPort)" }
         let uplink = port.uplink.flatMap { name in layout.uplinks.first { $0.wish.name == name } }
         // A port of an uplink is on the host's address there, when that is known.
         let address = port.hostAddress ?? uplink.flatMap { ($0.wish.address ?? $0.wish.found.address).map { .v4($0) } }

@@ -1,63 +1,37 @@
 extension NamedSet {
-    /// The sets of a table's text as `Ruleset` writes it; nil for another text.
-    static func read(_ text: String) -> [NamedSet]? {
-        var sets: [NamedSet] = []
-        for line in text.split(separator: "\n") where line.hasPrefix("set ") || line.hasPrefix("map ") {
-            guard let set = NamedSet(line: String(line)) else { return nil }
-            sets.append(set)
+    /// The sets of a table's text as `Ruleset` wrote it, which must be these in their order with whatever elements; nil
+    /// for another text.
+    static func read(_ text: String, like sets: [NamedSet]) -> [NamedSet]? {
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n")).filter {
+            $0.starts(with: "set ".utf8) || $0.starts(with: "map ".utf8)
         }
-        return sets
-    }
-
-    /// Reads the line that `text` is.
-    private init?(line: String) {
-        guard let head = line.cut(" { type "), let body = head.after.cut("; }", last: true), body.after.isEmpty
-        else { return nil }
-        let words = head.before.split(separator: " ")
-        guard words.count == 2 else { return nil }
-        var rest = body.before
-        var elements: [String] = []
-        if let list = rest.cut("; elements = { ") {
-            guard list.after.hasSuffix(" }") else { return nil }
-            elements = String(list.after.dropLast(2)).parted(by: ", ")
-            rest = list.before
+        guard lines.count == sets.count else { return nil }
+        var result: [NamedSet] = []
+        for (set, line) in zip(sets, lines) {
+            guard let old = set.reading(line) else { return nil }
+            result.append(old)
         }
-        let type = rest.cut("; ")?.before ?? rest
-        let sides = type.cut(" : ")
-        self.init(
-            name: String(words[1]), key: sides?.before ?? type, value: sides?.after, elements: elements,
-            isRange: rest.hasSuffix("; flags interval"), isDynamic: rest.contains("; flags dynamic"))
-        guard text == line else { return nil }
-    }
-}
-
-extension String {
-    /// The text before and after a separator, the first or the last of them.
-    fileprivate func cut(_ separator: String, last: Bool = false) -> (before: String, after: String)? {
-        let bytes = Array(utf8)
-        let sought = Array(separator.utf8)
-        guard bytes.count >= sought.count else { return nil }
-        let places = 0...(bytes.count - sought.count)
-        func fits(_ place: Int) -> Bool { bytes[place..<(place + sought.count)].elementsEqual(sought) }
-        guard let place = last ? places.last(where: fits) : places.first(where: fits) else { return nil }
-        return (
-            String(decoding: bytes[..<place], as: UTF8.self),
-            String(decoding: bytes[(place + sought.count)...], as: UTF8.self)
-        )
+        return result
     }
 
-    /// The parts between separators of two characters.
-    fileprivate func parted(by separator: String) -> [String] {
-        let sought = Array(separator.utf8)
-        var parts: [String] = []
-        var part: [UInt8] = []
-        for byte in utf8 {
-            part.append(byte)
-            if part.suffix(sought.count).elementsEqual(sought) {
-                parts.append(String(decoding: part.dropLast(sought.count), as: UTF8.self))
-                part.removeAll(keepingCapacity: true)
+    /// The set with the elements of a line as `text` is.
+    private func reading(_ line: Substring.UTF8View) -> NamedSet? {
+        var old = self
+        let end = " }; }"
+        let start = declaration + "; elements = { "
+        if line.elementsEqual("\(declaration); }".utf8) {
+            old.elements = []
+        } else if line.starts(with: start.utf8), line.suffix(end.utf8.count).elementsEqual(end.utf8),
+            line.count > start.utf8.count + end.utf8.count
+        {
+            // No element has a comma in it.
+            let list = line.dropFirst(start.utf8.count).dropLast(end.utf8.count)
+            old.elements = list.split(separator: UInt8(ascii: ",")).enumerated().map { index, part in
+                String(decoding: index == 0 ? part : part.dropFirst(), as: UTF8.self)
             }
+        } else {
+            return nil
         }
-        return parts + [String(decoding: part, as: UTF8.self)]
+        return old
     }
 }

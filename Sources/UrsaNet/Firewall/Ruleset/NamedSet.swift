@@ -31,6 +31,6 @@ struct NamedSet: Sendable, Hashable {
         return "\(declaration)\(list); }"
     }
 
-    /// The set whose only element is a digest of the elements of all others.
+    /// The set whose only element is a digest of the elements of all others; the last one of a table.
     static let stampName = "stamp"
 }

@@ -129,9 +129,12 @@ struct Ruleset: Sendable, Hashable {
     ///   - noted: the text that was loaded last.
     ///   - seen: the table in the kernel.
     func change(from noted: String, _ seen: TableSeen) -> ElementChange? {
-        guard seen.comment == comment, let old = NamedSet.read(noted), let stamp = seen.stamp,
-            old.first(where: { $0.name == NamedSet.stampName })?.elements == [stamp],
-            old.map(\.declaration) == sets.map(\.declaration),
+        guard seen.comment == comment, let stamp = seen.stamp else { return nil }
+        // The usual case: all is as it should be, and no text needs to be read.
+        if stamp == self.stamp, seen.chains == chains, seen.elements == elements {
+            return ElementChange(table: table, from: sets, to: sets)
+        }
+        guard let old = NamedSet.read(noted, like: sets), old.last?.elements == [stamp],
             seen.chains == ruleUses.merging(Self.uses(old), uniquingKeysWith: +)
         else { return nil }
         for set in old where set.isCountable && seen.elements[set.name] != set.elements.count { return nil }
