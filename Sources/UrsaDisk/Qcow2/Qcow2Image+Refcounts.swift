@@ -118,6 +118,16 @@ extension Qcow2Image {
         }
     }
 
+    /// Sets the count of a cluster whose block exists.
+    func setRefcount(_ cluster: UInt64, _ value: UInt64) throws(UrsaError) {
+        let (index, at) = refcountIndex(cluster)
+        let block = try writableBlock(index)
+        guard block != 0 else { throw damaged("cluster \(cluster) is in use but not counted") }
+        let found = try slice(block, at, writing: true)
+        storeCount(found.base, found.index, value)
+        if value == 0 { allocator.noteFree(cluster) }
+    }
+
     /// The block at `index` of the table, in a place where it may be changed: during a transaction in a new one.
     func writableBlock(_ index: UInt64) throws(UrsaError) -> UInt64 {
         let block = try refcountBlock(index)

@@ -22,9 +22,13 @@ extension Qcow2Image {
         if new > old, try refcountBlock(refcountIndex(cluster).block) == 0 {
             try makeBlock(for: cluster)
         }
-        for _ in 0..<(max(old, new) - min(old, new)) {
-            try changeRefcounts(cluster..<(cluster + 1), raise: new > old)
+        guard new <= geometry.largestRefcount else {
+            throw UrsaError(
+                .io, "cluster \(cluster) of \(name) has \(new) users, more than its refcounts can count",
+                remedy: "convert the image to one with refcount_bits=64")
         }
+        // At once: a count that lies may be any number.
+        try setRefcount(cluster, new)
     }
 
     /// Makes a refcount block for clusters that are in use: it can't lie among them, but behind all others.

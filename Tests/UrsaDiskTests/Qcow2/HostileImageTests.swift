@@ -158,6 +158,25 @@ import UrsaBase
         try image.close()
     }
 
+    @Test func `counts of any size are mended at once`() throws {
+        let made = ImageFile(bytes: [], name: "disk", ImageFile.Options(writable: true))
+        var options = Qcow2CreateOptions(size: 65536)
+        options.refcountBits = 64
+        try Qcow2Image.create(made, options).close()
+        var bytes = made.memoryContent
+        let header = try Qcow2Header.read(made)
+        let block = Int(try #require(bytes.bigEndian(Int(header.refcountTableOffset), as: UInt64.self)))
+        for index in [0, 2, 9] { bytes.storeBigEndian(UInt64.max - 5, at: block + index * 8) }
+        let file = ImageFile(bytes: bytes, name: "disk", ImageFile.Options(writable: true))
+        var repair = Qcow2Image.Options()
+        repair.forRepair = true
+        let image = try Qcow2Image(file: file, header: header, options: repair)
+        let found = try image.check(repair: .all)
+        #expect(found.leaks == 3 && found.leaksFixed == 3)
+        #expect(try image.check().isClean)
+        try image.close()
+    }
+
     @Test func `eight sparse tebibytes take little memory and little time`() throws {
         let folder = try ScratchFolder()
         let image = try Qcow2Image.create(try ImageFile.create(folder("disk")), Qcow2CreateOptions(size: 8 << 40))
