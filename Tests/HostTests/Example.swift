@@ -5,14 +5,25 @@ import UrsaBase
 
 /// An example on a private host of its own, with neighbours that live in namespaces named `w-…`, which Ursa has to
 /// leave alone. On the usual LAN the host is 192.0.2.2 on `eth0`, and the router `w-router` 192.0.2.1.
-struct Example {
+final class Example {
     let host: PrivateHost
     let file: String
+    private var neighbours: [String] = []
 
     init(_ name: String) throws {
         host = try PrivateHost()
         try SharedImages.lend(to: host.home)
         file = Path.parent(Path.parent(Path.parent(#filePath))) + "/examples/\(name)/ursa.yaml"
+    }
+
+    deinit {
+        // Their programs have mount namespaces of their own, so the host does not find them when it goes.
+        for name in neighbours {
+            let pids = (try? host.run("ip", ["netns", "pids", name])) ?? ""
+            for pid in pids.split(separator: "\n").compactMap({ Int32($0) }) {
+                ProcessIdentity(running: pid)?.signal(SIGKILL)
+            }
+        }
     }
 
     /// Puts `interface` of the host on a cable with one or more neighbours, which serve a page that names them.
@@ -29,6 +40,7 @@ struct Example {
         for (index, neighbour) in neighbours.enumerated() {
             let name = "w-" + neighbour.name
             try host.run("ip", ["netns", "add", name])
+            self.neighbours.append(name)
             try inside(
                 "w-" + cable, "ip", "link", "add", "p\(index + 1)", "type", "veth", "peer", "name", "eth0", "netns",
                 name)
@@ -70,7 +82,7 @@ struct Example {
     func up() throws { try host.ursaOK("up", "-f", file, "--wait", "--timeout", "120", seconds: 180) }
 
     /// Takes the example down and looks for what it left.
-    func down(sysctls: [String: String]? = nil) throws {
+    func down() throws {
         try host.ursaOK("down", "-f", file, "--rm", "--kill")
         let deadline = Deadline.after(seconds: 10)
         while try !left().isEmpty, !deadline.isPast { pause(milliseconds: 50) }
