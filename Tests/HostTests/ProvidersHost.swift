@@ -115,7 +115,9 @@ extension PrivateHost {
     func removeProviders() throws {
         for name in ["w", "a", "b", "wa", "wb", "sw"] { _ = try? run("ip", ["netns", "del", name]) }
         for link in ["eth0", "eth1"] { _ = try? run("ip", ["link", "del", link]) }
-        for pid in processes() where File.peek("/proc/\(pid)/comm") == "busybox" {
+        // `ip netns exec` gives a server a mount namespace of its own, so it is known by the folder that it serves.
+        for pid in File.list("/proc").compactMap({ Int32($0) })
+        where (File.peek("/proc/\(pid)/cmdline") ?? "").contains(folder + "/www") {
             ProcessIdentity(running: pid)?.signal(SIGKILL)
         }
     }
