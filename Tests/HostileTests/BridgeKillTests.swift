@@ -27,8 +27,6 @@ struct BridgeKillTests {
             text: """
                 networks:
                   home: { bridged: { interface: eth0 }, start: always }
-                  air: { lan: { interface: eth0 }, start: always }
-
                 """)
         // The kernel's link-local address takes a second to become certain.
         let deadline = Deadline.after(seconds: 10)

@@ -76,7 +76,10 @@ struct Allocator {
         let others = all.filter { $0.spec.name != record.spec.name }
         if record.subnet == nil {
             if let asked = record.spec.subnet {
-                if let other = others.first(where: { $0.subnet?.overlaps(asked) == true }) {
+                // Part of a LAN that the host answers on may be a network of its own, beside guests of that LAN.
+                let proxy = record.spec.proxy
+                let foreign = others.filter { proxy == nil || $0.model != .lan || $0.spec.interface != proxy }
+                if let other = foreign.first(where: { $0.subnet?.overlaps(asked) == true }) {
                     throw UrsaError(
                         .conflict,
                         "subnet \(asked) of network \(record.spec.name) overlaps network \(other.spec.name) (\(other.subnet?.description ?? "?"))",

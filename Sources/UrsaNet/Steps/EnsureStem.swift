@@ -11,7 +11,8 @@ struct EnsureStem: NetStep {
     private var name: String { home.stemName(wish.name) }
 
     var line: String {
-        let what = "stem \(name) \(wish.hostEnd)\(wish.hostEnd6.map { ", \($0)" } ?? ""), route to \(wish.subnet)"
+        let route = wish.hostRoutes.first.map { ", route to \($0.0)" } ?? ""
+        let what = "stem \(name) \(wish.hostEnd)\(wish.hostEnd6.map { ", \($0)" } ?? "")\(route)"
         return broken.isEmpty ? "+ \(what)" : "~ \(what): \(broken.joined(separator: "; "))"
     }
 
