@@ -276,6 +276,9 @@ public final class ImageFile: Sendable {
             return
         }
         guard let length = off_t(exactly: size) else { throw tooFar(size, 0) }
+        // Not for speed's own sake: ext4 takes a truncation to nothing, even of an empty file, for the beginning of a
+        // replacement, and writes all of the new content out when the file is closed.
+        if size == self.size, owned != nil { return }
         if let observer = options.observer { try observer(.resize(size)) }
         if let memory {
             try memory.resize(to: size, name: name)
