@@ -51,9 +51,9 @@ struct LookTests {
     func frames() throws {
         let host = try host()
         let file = host.folder + "/web.pcapng"
-        let capture = try host.program(Products.ursa, ["net", "capture", "web", "-w", file, "-s", "4"]).start()
+        let capture = try host.program(Products.ursa, ["net", "capture", "web", "-w", file, "-s", "6"]).start()
         pause(milliseconds: 1500)
-        _ = try host.attempt("ping -c 3 -i 0.2 web.lab.ursa.internal")
+        _ = try host.attempt("ping -4 -c 3 -i 0.2 web.lab.ursa.internal")
         #expect(try capture.wait().isSuccess)
         if Path.program("tcpdump") != nil {
             let told = try Program("tcpdump", ["-nr", file, "icmp"]).run().text

@@ -103,9 +103,11 @@ public final class PrivateHost: Sendable {
             ]
         ).start()
         neighbour.withLock { $0 = process.pid }
+        // The neighbour is at home when it is neither where it was started, nor on the private host any more.
+        let away = [try link("/proc/self/ns/net"), try link("/proc/\(holder.pid)/ns/net")]
         let deadline = Deadline.after(seconds: 10)
-        while try link("/proc/\(process.pid)/ns/net") == link("/proc/\(holder.pid)/ns/net")
-            || File.peek("/proc/\(process.pid)/comm") == "unshare"
+        while try away.contains(link("/proc/\(process.pid)/ns/net"))
+            || ["nsenter", "unshare"].contains(File.peek("/proc/\(process.pid)/comm") ?? "")
         {
             guard !deadline.isPast else { throw UrsaError(.timeout, "no neighbour") }
             pause(milliseconds: 5)

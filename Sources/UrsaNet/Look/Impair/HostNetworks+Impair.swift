@@ -72,7 +72,9 @@ enum ImpairTable {
             let mark = "counter comment \"\(start)\(tap) \(impairment.mark)\""
             rules.append(match + mark)
             if impairment.loss > 0 {
-                rules.append("\(match)numgen random mod 10000 < \(impairment.loss) counter drop")
+                // nft refuses a comparison that is always true.
+                let dice = impairment.loss < 10000 ? "numgen random mod 10000 < \(impairment.loss) " : ""
+                rules.append("\(match)\(dice)counter drop")
             }
             if tap != everybody { rules.append(match + "accept") }
         }
