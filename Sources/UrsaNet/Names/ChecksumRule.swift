@@ -15,14 +15,20 @@ enum ChecksumRule {
     static let table = "ursa-dhcp"
     static let fact = "DHCP answers carry no checksum"
 
+    /// Ports without a tap have their offloads off: the kernel fills the checksum in on the way out, onto what stands
+    /// there, so a zero would come out wrong.
+    private static var isNeeded: Bool { HostNetworks.hasTaps }
+
     /// Whether the calling thread's namespace has it.
     static var isThere: Bool {
+        guard isNeeded else { return true }
         guard let seen = try? FirewallTable.look(table, .ip) else { return false }
         return (seen.chains["answers"] ?? 0) > 0
     }
 
     /// Puts it, alone, into the calling thread's namespace.
     static func put() throws(UrsaError) {
+        guard isNeeded else { return }
         // "add, delete, add" works whether the table was there or not.
         var requests = [
             make(NFT_MSG_NEWTABLE, NLM_F_CREATE, "make a table") { _ in },

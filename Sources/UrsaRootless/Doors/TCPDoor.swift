@@ -112,7 +112,8 @@ private struct Pump: ~Copyable {
 
     deinit { buffer.deallocate() }
 
-    var wantsInput: Bool { !sawEnd && end < buffer.count }
+    /// Only an empty buffer is filled: while the other side takes nothing, asking for input would never sleep.
+    var wantsInput: Bool { !sawEnd && start == end }
     var wantsRoom: Bool { start < end }
 
     /// Carries what can be carried now; a bounded number of rounds, so that one connection does not hold up the others.
