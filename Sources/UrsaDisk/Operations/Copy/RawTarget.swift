@@ -1,7 +1,7 @@
 import UrsaBase
 
 /// A plain file or block device as the target of a copy.
-final class RawTarget: CopyTarget {
+final class RawTarget: CopyTarget, RunTarget {
     let alignment: UInt64 = 4096
     let startsAsZeroes: Bool
     private let file: ImageFile
@@ -19,28 +19,10 @@ final class RawTarget: CopyTarget {
         self.sparse = sparse.map { Int(min(roundUp(max($0, 4096), to: 4096), Copier.pieceSize)) }
     }
 
-    func makeWriter() throws(UrsaError) -> any PieceWriter { Writer(self) }
+    func makeWriter() throws(UrsaError) -> any PieceWriter { RunWriter(self) }
     func finish() throws(UrsaError) {}
 
-    private final class Writer: PieceWriter {
-        private let target: RawTarget
-        init(_ target: RawTarget) { self.target = target }
-
-        func write(_ piece: Piece, _ data: UnsafeMutableRawBufferPointer) throws(UrsaError) {
-            var position = 0
-            for run in piece.runs {
-                if run.isZero {
-                    try target.clear(at: run.offset, count: run.count)
-                    continue
-                }
-                let bytes = UnsafeRawBufferPointer(rebasing: data[position..<position + Int(run.count)])
-                try target.put(bytes, at: run.offset)
-                position += Int(run.count)
-            }
-        }
-    }
-
-    private func put(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
+    func put(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         guard let sparse else { return try file.write(bytes, at: offset) }
         var position = 0
         while position < bytes.count {
@@ -54,7 +36,7 @@ final class RawTarget: CopyTarget {
     }
 
     /// Holes of a new file stay as they are.
-    private func clear(at offset: UInt64, count: UInt64) throws(UrsaError) {
+    func clear(at offset: UInt64, count: UInt64) throws(UrsaError) {
         guard !startsAsZeroes else { return }
         try file.writeZeroes(at: offset, count: count, unmap: sparse != nil)
     }

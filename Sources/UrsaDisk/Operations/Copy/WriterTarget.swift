@@ -2,7 +2,7 @@ import UrsaBase
 
 /// An image that is open for writing as the target of a copy: one that was there before, or one made with options that
 /// need the whole of its format.
-final class WriterTarget: CopyTarget {
+final class WriterTarget: CopyTarget, RunTarget {
     let alignment: UInt64
     let startsAsZeroes: Bool
     private let writer: any DiskWriter
@@ -21,28 +21,10 @@ final class WriterTarget: CopyTarget {
         self.sparse = sparse.map { Int(min(max(unit, roundUp($0, to: unit)), Copier.pieceSize)) }
     }
 
-    func makeWriter() throws(UrsaError) -> any PieceWriter { Writer(self) }
+    func makeWriter() throws(UrsaError) -> any PieceWriter { RunWriter(self) }
     func finish() throws(UrsaError) {}
 
-    private final class Writer: PieceWriter {
-        private let target: WriterTarget
-        init(_ target: WriterTarget) { self.target = target }
-
-        func write(_ piece: Piece, _ data: UnsafeMutableRawBufferPointer) throws(UrsaError) {
-            var position = 0
-            for run in piece.runs {
-                if run.isZero {
-                    try target.clear(at: run.offset, count: run.count)
-                    continue
-                }
-                let bytes = UnsafeRawBufferPointer(rebasing: data[position..<position + Int(run.count)])
-                try target.put(bytes, at: run.offset)
-                position += Int(run.count)
-            }
-        }
-    }
-
-    private func put(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
+    func put(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(UrsaError) {
         guard let sparse else { return try writer.write(bytes, at: offset) }
         var position = 0
         while position < bytes.count {
@@ -57,7 +39,7 @@ final class WriterTarget: CopyTarget {
         }
     }
 
-    private func clear(at offset: UInt64, count: UInt64) throws(UrsaError) {
+    func clear(at offset: UInt64, count: UInt64) throws(UrsaError) {
         guard !startsAsZeroes else { return }
         try writer.writeZeroes(at: offset, count: count, unmap: sparse != nil)
     }
