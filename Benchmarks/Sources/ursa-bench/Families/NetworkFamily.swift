@@ -23,7 +23,7 @@ enum NetworkFamily: Family {
             Figure(
                 name: "network.twenty-down", meaning: "`ursa down` of them; twenty `net-destroy` in one session",
                 ours: twenty.downOurs, peer: twenty.downPeer, unit: "ms", goal: .ratio(1)),
-        ] + ManyPorts.measure(bench)
+        ] + ManyPorts.measure(bench) + ManyForwards.measure(bench)
     }
 
     private struct Times {
