@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -22,6 +23,16 @@ _Static_assert(sizeof(struct clinux_kvm_cpuid)
 int32_t clinux_kvm_ioctl_value(int32_t fd, uint64_t request, uint64_t value) {
     int r = ioctl(fd, request, (unsigned long)value);
     return r < 0 ? -errno : r;
+}
+
+int32_t clinux_kvm_set_routes(int32_t vm, const struct kvm_irq_routing_entry *routes, uint32_t count) {
+    struct kvm_irq_routing *table = calloc(1, sizeof *table + count * sizeof *routes);
+    if (!table) return -ENOMEM;
+    table->nr = count;
+    memcpy(table->entries, routes, count * sizeof *routes);
+    int32_t result = ioctl(vm, KVM_SET_GSI_ROUTING, table) < 0 ? -errno : 0;
+    free(table);
+    return result;
 }
 
 // The kernel's sigset is 64 bits; glibc's sigset_t is larger but starts with them.
