@@ -1,5 +1,5 @@
 import CLinux
-import UrsaBase
+public import UrsaBase
 
 /// An edge-triggered interrupt pin, raised by an eventfd from any thread.
 public final class InterruptLine: Sendable {
