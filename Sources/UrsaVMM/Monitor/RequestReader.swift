@@ -15,6 +15,8 @@ struct RequestReader {
     private var depth = 0
     private var isInText = false
     private var isEscaped = false
+    /// Whether the rest of the line goes with a fault: one answer per fault, not one per letter.
+    private var isSkipping = false
 
     /// Whether a request has begun and not ended.
     var isInside: Bool { !held.isEmpty }
@@ -28,6 +30,11 @@ struct RequestReader {
     mutating func next() throws(Fault) -> [UInt8]? {
         while position < held.count {
             let byte = held[position]
+            if isSkipping {
+                isSkipping = byte != 10
+                position += 1
+                continue
+            }
             if depth == 0 {
                 if byte == UInt8(ascii: "{") {
                     held.removeSubrange(..<position)
@@ -37,9 +44,7 @@ struct RequestReader {
                 }
                 position += 1
                 guard byte == 32 || byte == 9 || byte == 10 || byte == 13 else {
-                    // The rest of the line goes with it: one answer per fault, not one per letter.
-                    while position < held.count, held[position] != 10 { position += 1 }
-                    drop()
+                    isSkipping = true
                     throw .syntax
                 }
                 continue
