@@ -19,7 +19,7 @@ help: ## this list
 packages:
 	@scripts/install-packages build run
 
-build: packages ## the programs, optimized: .build-release/release/ursa, ursa-keeper, ursa-rootless
+build: packages ## the programs, optimized: .build-release/release/ursa, ursa-keeper, ursa-rootless, ursa-vmm
 	@scripts/build
 
 demo: ## two machines on a NAT network that know each other by name
@@ -56,4 +56,4 @@ uninstall: ## exactly what install wrote
 	@scripts/install uninstall
 
 clean: ## everything that was built here
-	rm -rf .build .build-release .build-keeper .build-demo .build-bench .build-fuzz .build-lab Benchmarks/.build
+	rm -rf .build .build-release .build-keeper .build-engine .build-demo .build-bench .build-fuzz .build-lab Benchmarks/.build
