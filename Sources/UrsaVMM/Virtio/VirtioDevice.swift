@@ -54,6 +54,9 @@ open class VirtioDevice: @unchecked Sendable {
         threads = []
     }
 
+    /// The machine ends: what the device holds of the host is written out. After `deactivate`.
+    open func close() {}
+
     /// Does one request of a queue, for devices that use the default `activate`.
     ///
     /// - Returns: how many bytes were written into the chain; nil when the request is so wrong that the device can't go on.

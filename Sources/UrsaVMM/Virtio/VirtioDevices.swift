@@ -93,4 +93,10 @@ public final class VirtioDevices {
         pci?.reset()
         for transport in transports { transport.resetMachine() }
     }
+
+    /// The end of the machine: as `reset`, and what devices hold of the host is written out.
+    public func close() {
+        reset()
+        for transport in transports { transport.device.close() }
+    }
 }
