@@ -8,7 +8,22 @@ extension ACPITables {
                     ACPITables.name("C", number),
                     [AML.name("_HID", AML.string("ACPI0007")), AML.name("_UID", AML.integer(UInt64(number)))]))
         }
-        if let window = machine.pciWindow64 { devices.append(pciRoot(window)) }
+        if let window = machine.pciWindow64 {
+            devices.append(pciRoot(window))
+            // The configuration space belongs to the board: Linux does not use it unless somebody says so.
+            let space = AddressMap.pciConfiguration
+            devices.append(
+                AML.device(
+                    "MBRD",
+                    [
+                        AML.name("_HID", AML.eisaID("PNP0C02")),
+                        AML.name(
+                            "_CRS",
+                            AML.resources([
+                                AML.memory32(UInt32(truncatingIfNeeded: space.lowerBound), UInt32(space.count))
+                            ])),
+                    ]))
+        }
         if let serial = machine.serial {
             devices.append(
                 AML.device(
@@ -73,7 +88,7 @@ extension ACPITables {
                 AML.name(
                     "_CRS",
                     AML.resources([
-                        AML.busNumbers(0...0), AML.ports(0xcf8, 8), AML.memoryWindow32(AddressMap.pciWindow32),
+                        AML.busNumbers(0...0), AML.memoryWindow32(AddressMap.pciWindow32),
                         AML.memoryWindow64(window64),
                     ])),
             ])

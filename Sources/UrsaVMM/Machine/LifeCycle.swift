@@ -1,25 +1,9 @@
-/// Why a machine was reset or switched off: QEMU's `ShutdownCause` (qapi/run-state.json), by the same words.
-public enum LifeCycleCause: String, Sendable, Hashable {
-    case hostQuit = "host-qmp-quit"
-    case hostReset = "host-qmp-system-reset"
-    case hostSignal = "host-signal"
-    case hostError = "host-error"
-    case guestShutdown = "guest-shutdown"
-    case guestReset = "guest-reset"
-    case guestPanic = "guest-panic"
-
-    /// Whether the guest did it.
-    public var isGuest: Bool { rawValue.hasPrefix("guest") }
-}
-
 /// Something that shall happen to the machine as a whole.
 public enum LifeCycleRequest: Sendable, Hashable {
-    case reset(LifeCycleCause)
-    case powerOff(LifeCycleCause)
+    case reset(MonitorEvent.Cause)
+    case powerOff(MonitorEvent.Cause)
     case panicked
     case crashLoaded
-    case pause
-    case resume
     /// A processor can't go on; why.
     case failed(String)
 }

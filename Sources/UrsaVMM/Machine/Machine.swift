@@ -14,15 +14,20 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     let hypervisor: Hypervisor
     let ram: GuestRAM
     let ports = Bus()
-    let memory = Bus()
+    let memoryBus = Bus()
     let interrupts: InterruptController
     let doorbells: Doorbells
-    private(set) var processors: Processors
+    let group: Processors
     private let fresh: [FreshProcessor]
     private let chips: [kvm_irqchip]
     private let timer: kvm_pit_state2?
-    private let powerButton: InterruptLine
+    let powerButton: InterruptLine
+    let devices: VirtioDevices
+    let events: MonitorEvents
     private let clock = Clock()
+    public private(set) var state = MachineState.prelaunch
+    /// The paravirtual clock while the processors are stopped.
+    private var stoppedClock: UInt64?
     private let line: SerialLine?
     private let serial: SerialPort?
 
@@ -34,7 +39,7 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     /// How a machine ended.
     public enum Outcome: Sendable, Hashable {
         /// Switched off, by whom.
-        case poweredOff(LifeCycleCause)
+        case poweredOff(MonitorEvent.Cause)
         /// It could not go on; why.
         case failed(String)
     }
@@ -62,6 +67,11 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         doorbells = Doorbells(hypervisor)
         powerButton = try interrupts.makeLine(gsi: Int(ACPITables.eventGSI))
         wake = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
+        events = try MonitorEvents()
+        // Without the ports of PCI each look at a function's configuration is one exit, not two.
+        devices = try VirtioDevices(
+            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: nil, interrupts: interrupts,
+            doorbells: doorbells, log: { MonitorProgram.log($0) })
         let inbox = RequestInbox()
         self.inbox = inbox
 
@@ -97,15 +107,16 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             try FreshProcessor.prepare(processor)
             all.append(
                 Processor(
-                    processor, index: Int(index), ports: ports, memory: memory, requests: inbox, isCounting: isCounting))
+                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox, isCounting: isCounting))
         }
         self.fresh = fresh
-        processors = Processors(all)
+        group = Processors(all)
         var chips: [kvm_irqchip] = []
         for number in VirtualMachine.interruptChips { chips.append(try hypervisor.machine.interruptChip(number)) }
         self.chips = chips
         timer = try? hypervisor.machine.timer()
         inbox.machine = self
+        try attachDevices()
         try load()
     }
 
@@ -122,8 +133,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,
             map: MemoryMap(ram, hasPCI: description.pciWindow64 != nil), rsdp: tables.rsdp, into: ram)
         let state = ProcessorState(kernel.entry, fresh: fresh[0].system)
-        try processors.all[0].kernel.setSystemRegisters(state.system)
-        try processors.all[0].kernel.setRegisters(state.general)
+        try group.all[0].kernel.setSystemRegisters(state.system)
+        try group.all[0].kernel.setRegisters(state.general)
     }
 
     /// What the ACPI tables are to tell.
@@ -132,17 +143,20 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         if serial != nil { result.serial = (port: 0x3f8, irq: 4) }
         result.clock = 0x70
         result.panic = 0x505
+        if devices.pci != nil { result.pciWindow64 = AddressMap.pciWindow64(memory: configuration.memory) }
+        result.virtio = devices.windows.map { ACPIMachine.Window(address: $0.address, gsi: $0.gsi) }
         return result
     }
 
     /// Puts everything back to its first state; processors are parked.
     private func restart() throws(UrsaError) {
+        devices.reset()
         serial?.reset()
         clock.reset()
         ram.clear()
         for chip in chips { try hypervisor.machine.setInterruptChip(chip) }
         if let timer { try hypervisor.machine.setTimer(timer) }
-        for (processor, fresh) in zip(processors.all, fresh) {
+        for (processor, fresh) in zip(group.all, fresh) {
             try fresh.restore(processor.kernel)
             try FreshProcessor.prepare(processor.kernel)
         }
@@ -154,30 +168,40 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     /// Notes a request, by any thread.
     public func request(_ request: LifeCycleRequest) {
         switch request {
-        case .reset, .powerOff, .panicked, .failed, .pause: processors.hold()
-        case .resume, .crashLoaded: break
+        case .reset, .powerOff, .panicked, .failed: group.hold()
+        case .crashLoaded: break
         }
         // A guest can repeat itself; one of a kind is enough.
         requests.withLock { if !$0.contains(request) { $0.append(request) } }
         clinux_eventfd_signal(wake.raw)
     }
 
-    /// Presses the power button.
-    public func pressPowerButton() { powerButton.signal() }
-
-    /// Runs the machine until it ends.
-    public func run() throws(UrsaError) -> Outcome {
-        if let line, let serial { try line.start(for: serial) }
-        try processors.start()
-        processors.release()
+    /// Runs the machine until it ends. Once.
+    ///
+    /// - Parameter signals: a signalfd whose signals end the machine.
+    public func run(signals: Int32? = nil) throws(UrsaError) -> Outcome {
         let loop = try EventLoop()
+        let server = try MonitorServer(
+            loop: loop, listeners: configuration.monitors, machine: self, events: events)
+        if let line, let serial { try line.start(for: serial) }
+        try group.start()
+        state = .running
+        group.release()
         try loop.add(wake.raw, .read) { [self] _ in
             serve()
             if outcome != nil { loop.stop() }
         }
+        if let signals {
+            try loop.add(signals, .read) { [self] _ in
+                end(.hostSignal)
+                loop.stop()
+            }
+        }
         try loop.run()
-        processors.end()
+        group.end()
+        devices.close()
         line?.stop()
+        server.finish(seconds: 1)
         return outcome ?? .failed("the machine ended without a reason")
     }
 
@@ -192,27 +216,67 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
 
     private func serve(_ request: LifeCycleRequest) {
         switch request {
-        case .reset:
-            processors.waitUntilHeld()
-            do throws(UrsaError) {
-                try restart()
-                processors.release()
-            } catch {
-                outcome = .failed("the machine can't be reset: \(error.message)")
-            }
-        case .powerOff(let cause): outcome = .poweredOff(cause)
-        case .panicked: outcome = .poweredOff(.guestPanic)
-        case .crashLoaded: break
-        case .pause: processors.waitUntilHeld()
-        case .resume: processors.release()
-        case .failed(let why): outcome = .failed(why)
+        case .reset(let cause): restart(cause)
+        case .powerOff(let cause): end(cause)
+        case .panicked:
+            events.send(.panicked(action: "poweroff"))
+            end(.guestPanic)
+        case .crashLoaded: events.send(.crashLoaded())
+        case .failed(let why):
+            state = .internalError
+            events.send(.shutdown(.hostError))
+            outcome = .failed(why)
         }
+    }
+
+    private func end(_ cause: MonitorEvent.Cause) {
+        group.hold()
+        state = cause == .guestPanic ? .guestPanicked : .shutdown
+        events.send(.shutdown(cause))
+        outcome = .poweredOff(cause)
+    }
+
+    /// Starts the machine anew; a stopped one stays stopped.
+    func restart(_ cause: MonitorEvent.Cause) {
+        group.hold()
+        group.waitUntilHeld()
+        // What the processors asked for before they stopped is void.
+        requests.withLock { $0 = $0.filter { if case .reset = $0 { false } else { true } } }
+        do throws(UrsaError) {
+            try restart()
+        } catch {
+            request(.failed("the machine can't be reset: \(error.message)"))
+            return
+        }
+        events.send(.reset(cause))
+        if state == .running { group.release() }
+    }
+
+    /// Stops the processors and the guest's clock.
+    func pauseProcessors() throws(UrsaError) {
+        guard state == .running else { return }
+        group.hold()
+        group.waitUntilHeld()
+        stoppedClock = try? hypervisor.machine.clock()
+        state = .paused
+        events.send(.stop())
+    }
+
+    /// Lets stopped processors go on, with the clock where it stopped.
+    func resumeProcessors() throws(UrsaError) {
+        guard state == .paused else { return }
+        if let stoppedClock { try hypervisor.machine.setClock(stoppedClock) }
+        // The guest's watchdog shall not take the time that it was stopped for a fault of its own.
+        for processor in group.all { try processor.kernel.noteClockPause() }
+        state = .running
+        events.send(.resume())
+        group.release()
     }
 
     /// Exits of the guest by reason, then by port and address, most frequent first; after `run`.
     public var exitReport: [String] {
         var lines: [String] = []
-        for processor in processors.all {
+        for processor in group.all {
             let exits = processor.exits
             lines.append("processor \(processor.index): \(exits.reduce(0, +)) exits")
             for (reason, count) in exits.enumerated() where count > 0 { lines.append("  reason \(reason): \(count)") }

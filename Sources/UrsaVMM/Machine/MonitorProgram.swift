@@ -27,9 +27,11 @@ public enum MonitorProgram {
             return 2
         }
         clinux_ignore_sigpipe()
+        // Before the first thread, which inherits the mask.
+        let signals = clinux_signalfd([SIGTERM, SIGINT, SIGHUP], 3)
         do throws(UrsaError) {
             let machine = try Machine(MachineConfiguration(try JSON.parse(arguments[0])), isCounting: isCounting)
-            let outcome = try machine.run()
+            let outcome = try machine.run(signals: signals >= 0 ? signals : nil)
             if isCounting { say(machine.exitReport.joined(separator: "\n") + "\n", to: 2) }
             guard case .failed(let why) = outcome else { return 0 }
             say("ursa-vmm: \(why)\n", to: 2)
@@ -39,6 +41,9 @@ public enum MonitorProgram {
             return error.code.exitStatus
         }
     }
+
+    /// One line for the keeper's log, from any thread.
+    static func log(_ line: String) { say("ursa-vmm: \(line)\n", to: 2) }
 
     private static func say(_ text: String, to fd: Int32) { try? writeAllBytes(fd, Array(text.utf8), "a message") }
 }
