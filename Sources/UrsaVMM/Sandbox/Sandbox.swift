@@ -32,6 +32,12 @@ public enum Sandbox {
         case refuse
     }
 
+    /// Shuts the program in, by its first thread, when all files and sockets are open and no other thread runs.
+    static func begin() {
+        IOThreadStart.hook.withLock { $0 = { _ in Sandbox.enter(.io) } }
+        enter(.control)
+    }
+
     /// Shuts the calling thread, and those that it starts from now on, in. A kernel without seccomp is no reason not to
     /// run: the engine's user has few rights as it is.
     public static func enter(_ kind: Kind) {
