@@ -52,7 +52,7 @@ struct CompressedImage {
         let start = offset + UInt64(head.load(0x248, as: UInt32.self) ?? 0)
         let length = UInt64(head.load(0x24c, as: UInt32.self) ?? 0)
         payload = length > 8 && start + length <= file.size ? start..<(start + length) : nil
-        version = try file.bytes(64, at: UInt64(head.load(0x20e, as: UInt16.self) ?? 0) + 0x200)
+        self.version = try file.bytes(64, at: UInt64(head.load(0x20e, as: UInt16.self) ?? 0) + 0x200)
     }
 
     /// Loads the kernel: unpacked here where that is possible, which is quicker than in the guest, else as it is.
