@@ -112,6 +112,9 @@ let package = Package(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
             swiftSettings: strict),
         .testTarget(
+            name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
+        .testTarget(
             name: "UrsaControlTests",
             dependencies: [
                 "UrsaControl", "UrsaModel", "UrsaImages", "UrsaNet", "UrsaFirewall", "UrsaBase",
@@ -127,7 +130,7 @@ let package = Package(
             name: "HostileTests",
             dependencies: [
                 "TestSupport", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaFirewall", "UrsaKeeper",
-                "UrsaQMP", "UrsaBase", "CLinux",
+                "UrsaVMM", "UrsaQMP", "UrsaBase", "CLinux",
                 "ursa",
                 "ursa-keeper",
             ],

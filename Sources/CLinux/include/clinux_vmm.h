@@ -20,4 +20,7 @@ int32_t clinux_eventfd_take(int32_t fd);
 // Whether an eventfd has a count (poll, without taking it).
 int32_t clinux_eventfd_is_set(int32_t fd);
 
+// accept4 with close-on-exec and nonblock.
+int32_t clinux_accept_nonblocking(int32_t socket);
+
 #endif
