@@ -97,6 +97,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaDisk", "UrsaKVM", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
         .testTarget(name: "UrsaDiskTests", dependencies: ["UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaFirewallTests", dependencies: ["UrsaFirewall", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaRootlessTests", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
