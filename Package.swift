@@ -108,6 +108,7 @@ let package = Package(
         .testTarget(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
             swiftSettings: strict),
+        .testTarget(name: "UrsaKVMTests", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
             swiftSettings: strict),

@@ -39,6 +39,8 @@ public class VirtioTransport: BusDevice, @unchecked Sendable {
     var deviceFeatureSelect: UInt32 = 0
     var driverFeatureSelect: UInt32 = 0
     private var driverFeatures: UInt64 = 0
+    /// The driver wants a bit past the 64 that there are.
+    private var wantsUnknown = false
     var queueSelect: UInt32 = 0
     var queues: [QueueSetting]
     private(set) var isActive = false
@@ -91,7 +93,7 @@ public class VirtioTransport: BusDevice, @unchecked Sendable {
     private var acceptsFeatures: Bool {
         let offered = device.offeredFeatures
         let wanted = VirtioFeatures(rawValue: driverFeatures)
-        return wanted.isSubset(of: offered) && wanted.contains(.version1)
+        return !wantsUnknown && wanted.isSubset(of: offered) && wanted.contains(.version1)
     }
 
     var deviceFeatures: UInt32 {
@@ -115,8 +117,7 @@ public class VirtioTransport: BusDevice, @unchecked Sendable {
         switch driverFeatureSelect {
         case 0: driverFeatures = (driverFeatures & ~0xffff_ffff) | UInt64(value)
         case 1: driverFeatures = (driverFeatures & 0xffff_ffff) | UInt64(value) << 32
-        // A bit that no device offers: remembered as one, so that FEATURES_OK is refused.
-        default: if value != 0 { driverFeatures |= 1 << 63 }
+        default: if value != 0 { wantsUnknown = true }
         }
     }
 
@@ -202,6 +203,7 @@ public class VirtioTransport: BusDevice, @unchecked Sendable {
         deviceFeatureSelect = 0
         driverFeatureSelect = 0
         driverFeatures = 0
+        wantsUnknown = false
         queueSelect = 0
         for index in queues.indices {
             queues[index] = QueueSetting(
