@@ -70,7 +70,7 @@ public enum Sandbox {
         // A queue's thread opens the ring of its disk itself, because only it may use it.
         if kind == .io { filter.allow(.ioUringSetup, .ioUringRegister, .epollCreate1, .eventfd2) }
         if kind == .console || kind == .control { filter.allow(.accept4, .accept) }
-        if kind == .control { filter.allow(.ftruncate, .rtSigaction) }
+        if kind == .control { filter.allow(.rtSigaction) }
         return filter
     }
 
@@ -87,11 +87,10 @@ public enum Sandbox {
         filter.allow(.mprotect, where: [noExecution])
         // Signals go to threads of this process only: processors are called out of the guest by one.
         filter.allow(.tgkill, where: [.init(argument: 0, mask: .max, values: [UInt32(bitPattern: getpid())])])
+        // Flags; and the locks of disk images, F_OFD_GETLK and F_OFD_SETLK (linux/fcntl.h).
+        let commands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL, 36, 37]
         filter.allow(
-            .fcntl,
-            where: [
-                .init(argument: 1, mask: .max, values: [F_GETFD, F_SETFD, F_GETFL, F_SETFL].map { UInt32($0) })
-            ])
+            .fcntl, where: [.init(argument: 1, mask: .max, values: commands.map { UInt32(bitPattern: $0) })])
         // AT_EMPTY_PATH: the C library's fstat.
         filter.allow(.newfstatat, where: [.init(argument: 3, mask: 0x1000, values: [0x1000])])
         filter.allow(.fstat)
@@ -103,7 +102,7 @@ public enum Sandbox {
     private static func data(_ filter: inout SystemCallFilter) {
         filter.allow(
             .ioUringEnter, .preadv, .pwritev, .pread64, .pwrite64, .preadv2, .pwritev2, .fdatasync, .fsync, .fallocate,
-            .lseek, .recvmmsg, .sendmmsg)
+            .lseek, .ftruncate, .recvmmsg, .sendmmsg)
     }
 
     /// Starting threads, and shutting them in. clone3 hides its flags in memory, where a filter can't look: the C library
