@@ -97,9 +97,6 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
-        .testTarget(
-            name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaDisk", "UrsaKVM", "UrsaBase", "CLinux"],
-            swiftSettings: strict),
         .testTarget(name: "UrsaDiskTests", dependencies: ["UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(name: "UrsaFirewallTests", dependencies: ["UrsaFirewall", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaRootlessTests", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
@@ -111,6 +108,7 @@ let package = Package(
         .testTarget(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
             swiftSettings: strict),
+        .testTarget(name: "UrsaKVMTests", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
             swiftSettings: strict),

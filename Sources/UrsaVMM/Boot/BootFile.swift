@@ -48,6 +48,19 @@ struct BootFile {
     }
 }
 
+/// Memory for a while, given back to the system at once.
+struct ScratchMemory: ~Copyable {
+    let bytes: UnsafeMutableRawBufferPointer
+
+    init?(_ count: Int) {
+        let mapped = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        guard let mapped, mapped != MAP_FAILED else { return nil }
+        bytes = UnsafeMutableRawBufferPointer(start: mapped, count: count)
+    }
+
+    deinit { munmap(bytes.baseAddress, bytes.count) }
+}
+
 /// Little-endian fields of a table of bytes; what lies outside reads as nil.
 struct Fields {
     let bytes: [UInt8]

@@ -15,6 +15,9 @@ struct CompressedImage {
     private let highestInitrdByte: UInt64
     private let longestCommandLine: Int
     private let is64Bit: Bool
+    private let alignment: UInt64
+    private let payload: Range<UInt64>?
+    private let version: [UInt8]
 
     /// Reads the setup header.
     init(_ file: BootFile, _ head: Fields) throws(UrsaError) {
@@ -45,11 +48,24 @@ struct CompressedImage {
         // COMMAND_LINE_SIZE of no architecture is above 4096; our page for it has 64 KiB.
         longestCommandLine = Int(min(longest, 0xffff))
         is64Bit = flags & 1 != 0
+        alignment = UInt64(head.load(0x230, as: UInt32.self) ?? 0)
+        let start = offset + UInt64(head.load(0x248, as: UInt32.self) ?? 0)
+        let length = UInt64(head.load(0x24c, as: UInt32.self) ?? 0)
+        payload = length > 8 && start + length <= file.size ? start..<(start + length) : nil
+        self.version = try file.bytes(64, at: UInt64(head.load(0x20e, as: UInt16.self) ?? 0) + 0x200)
+    }
+
+    /// Loads the kernel: unpacked here where that is possible, which is quicker than in the guest, else as it is.
+    ///
+    /// - Parameter isMovable: an unpacked kernel gets a random virtual address, as it would give itself.
+    func load(into ram: GuestRAM, isMovable: Bool) throws(UrsaError) -> LoadedKernel {
+        guard is64Bit else { throw UrsaError(.unsupported, "the kernel has no 64-bit entry: it is a 32-bit kernel") }
+        if let kernel = try unpack(into: ram, isMovable: isMovable) { return kernel }
+        return try loadPacked(into: ram)
     }
 
     /// Reads the protected-mode part into memory at its preferred address; it unpacks itself.
-    func load(into ram: GuestRAM) throws(UrsaError) -> LoadedKernel {
-        guard is64Bit else { throw UrsaError(.unsupported, "the kernel has no 64-bit entry: it is a 32-bit kernel") }
+    private func loadPacked(into ram: GuestRAM) throws(UrsaError) -> LoadedKernel {
         let size = max(bodySize, unpackedSize)
         guard preferredAddress >= KernelImage.lowest, preferredAddress <= AddressMap.lowMemoryEnd,
             let target = ram.pointer(preferredAddress, size)
@@ -59,5 +75,51 @@ struct CompressedImage {
             // startup_64 lies 0x200 after the start of the part for protected mode.
             entry: .linux64(preferredAddress + 0x200), range: preferredAddress..<(preferredAddress + size),
             setupHeader: header, highestInitrdByte: highestInitrdByte, longestCommandLine: longestCommandLine)
+    }
+
+    /// Unpacks a payload of LZ4 blocks, one after the other, to where the kernel's segments belong.
+    ///
+    /// - Returns: nil for payloads of other kinds and for those that are not as expected; what was written then is overwritten.
+    private func unpack(into ram: GuestRAM, isMovable: Bool) throws(UrsaError) -> LoadedKernel? {
+        guard let payload, Fields(bytes: try file.bytes(4, at: payload.lowerBound)).load(0) == LZ4.legacyMagic else {
+            return nil
+        }
+        // Given back to the system when done, which a heap would not be sure to do.
+        guard let packed = ScratchMemory(LZ4.blockSize + LZ4.blockSize / 128), let plain = ScratchMemory(LZ4.blockSize)
+        else { return nil }
+        var placer = KernelPlacer(ram)
+        var at = payload.lowerBound + 4
+        // The payload's last four bytes are its unpacked size.
+        let end = payload.upperBound - 4
+        while at + 4 <= end {
+            guard let size: UInt32 = Fields(bytes: try file.bytes(4, at: at)).load(0) else { return nil }
+            at += 4
+            guard size > 0, Int(size) <= packed.bytes.count, UInt64(size) <= end - at, let place = packed.bytes.baseAddress
+            else { return nil }
+            try file.read(to: place, UInt64(size), at: at)
+            at += UInt64(size)
+            let source = UnsafeRawBufferPointer(start: place, count: Int(size))
+            guard let count = LZ4.unpack(source, into: plain.bytes),
+                placer.take(UnsafeRawBufferPointer(rebasing: plain.bytes[0..<count]))
+            else { return nil }
+        }
+        guard !placer.range.isEmpty else { return nil }
+        var header = header
+        if isMovable,
+            KernelMove.moveAtRandom(
+                placer.range, lists: placer.tail, alignment: alignment, hasInverse: !isAtLeast(6, 15), in: ram)
+        {
+            header[0x211 - 0x1f1] |= 2  // loadflags: KASLR_FLAG
+        }
+        return LoadedKernel(
+            entry: .linux64(placer.entry), range: placer.range, setupHeader: header,
+            highestInitrdByte: highestInitrdByte, longestCommandLine: longestCommandLine)
+    }
+
+    /// Whether the kernel's version is not older, by the text that its header points to.
+    private func isAtLeast(_ major: Int, _ minor: Int) -> Bool {
+        let parts = String(decoding: version.prefix { $0 != 0 }, as: UTF8.self).split { !$0.isNumber }
+        guard parts.count >= 2, let first = Int(parts[0]), let second = Int(parts[1]) else { return true }
+        return (first, second) >= (major, minor)
     }
 }

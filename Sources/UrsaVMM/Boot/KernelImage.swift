@@ -31,16 +31,18 @@ enum KernelImage {
 
     /// Loads a kernel straight into the guest's memory.
     ///
-    /// - Parameter fd: a regular file, open for reading.
+    /// - Parameters:
+    ///   - fd: a regular file, open for reading.
+    ///   - isMovable: a bzImage gets a random virtual address.
     /// - Throws: what is wrong with the file.
-    static func load(fd: Int32, into ram: GuestRAM) throws(UrsaError) -> LoadedKernel {
+    static func load(fd: Int32, into ram: GuestRAM, isMovable: Bool = true) throws(UrsaError) -> LoadedKernel {
         let file = try BootFile(fd: fd, name: "the kernel")
         let head = Fields(bytes: try file.bytes(0x1000, at: 0))
         if head.load(0, as: UInt32.self) == ELFImage.magic {
             return try ELFImage(file).load(into: ram)
         }
         if head.load(0x202, as: UInt32.self) == CompressedImage.magic {
-            return try CompressedImage(file, head).load(into: ram)
+            return try CompressedImage(file, head).load(into: ram, isMovable: isMovable)
         }
         throw UrsaError(
             .usage, "the kernel is neither an ELF file nor a bzImage",

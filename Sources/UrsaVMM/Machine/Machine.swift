@@ -124,7 +124,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
 
     /// Puts kernel, tables and the first processor's registers where a start finds them.
     private func load() throws(UrsaError) {
-        let kernel = try KernelImage.load(fd: configuration.boot.kernel, into: ram)
+        let words = configuration.boot.arguments.split(separator: " ")
+        let kernel = try KernelImage.load(
+            fd: configuration.boot.kernel, into: ram, isMovable: !words.contains("nokaslr"))
         let tables = ACPITables(description, at: MemoryMap.tables.lowerBound)
         guard UInt64(tables.bytes.count) <= UInt64(MemoryMap.tables.count),
             ram.write(tables.bytes, at: MemoryMap.tables.lowerBound)
