@@ -125,6 +125,9 @@ let package = Package(
             name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-rootless"],
             swiftSettings: strict),
         .testTarget(
+            name: "LabTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-vmm"],
+            exclude: ["Scenes"], swiftSettings: strict),
+        .testTarget(
             name: "HostileTests",
             dependencies: [
                 "TestSupport", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaFirewall", "UrsaKeeper",

@@ -87,7 +87,8 @@ public struct HostFacts: Sendable {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = max(0, readlink("/proc/self/exe", &buffer, buffer.count - 1))
         let folder = Path.parent(String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
-        return ["\(folder)/\(name)", "\(Path.parent(folder))/libexec/ursa/\(name)"].contains { access($0, X_OK) == 0 }
+        let places = ["\(folder)/\(name)", "\(Path.parent(folder))/libexec/ursa/\(name)"]
+        return places.contains { (place: String) in access(place, X_OK) == 0 }
     }
 
     /// What a program prints; nil when it is missing, fails, or takes more than 20 seconds.

@@ -31,6 +31,8 @@ public enum MonitorProgram {
         let signals = clinux_signalfd([SIGTERM, SIGINT, SIGHUP], 3)
         do throws(UrsaError) {
             let machine = try Machine(MachineConfiguration(try JSON.parse(arguments[0])), isCounting: isCounting)
+            // Everything is open now; threads inherit this.
+            Sandbox.begin()
             let outcome = try machine.run(signals: signals >= 0 ? signals : nil)
             if isCounting { say(machine.exitReport.joined(separator: "\n") + "\n", to: 2) }
             guard case .failed(let why) = outcome else { return 0 }

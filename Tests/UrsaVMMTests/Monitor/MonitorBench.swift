@@ -60,6 +60,8 @@ final class MonitorBench {
     private let thread: OSThread
     private let ended: Locked<Bool>
     private let stopper: SharedFD
+    /// Held, so that a server that has ended by itself breaks no pipe.
+    private let stop: SharedFD
 
     init() throws {
         var name = Array("/tmp/ursa-monitor-XXXXXX".utf8CString)
@@ -75,6 +77,7 @@ final class MonitorBench {
         guard pipe(&ends) == 0 else { throw UrsaError.system(.current, "make a pipe") }
         stopper = SharedFD(OwnedFD(ends[1]))
         let stop = SharedFD(OwnedFD(ends[0]))
+        self.stop = stop
         let ended = Locked(false)
         self.ended = ended
         thread = try OSThread {
@@ -103,7 +106,8 @@ final class MonitorBench {
     /// Says `text` on a connection of its own and returns the lines that come back within `seconds` after the greeting.
     func say(_ text: String, lines wanted: Int, seconds: Double = 5) throws -> [JSON] {
         let socket = try UnixSocket.connect(path)
-        try socket.writeAll(Array(text.utf8), to: "the monitor")
+        // It may hang up in the middle of what it does not like.
+        try? sendAll(socket.raw, Array(text.utf8), to: "the monitor", until: .after(seconds: seconds))
         var buffer = LineBuffer(limit: 1 << 20)
         var lines: [JSON] = []
         let deadline = Deadline.after(seconds: seconds)
