@@ -199,6 +199,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
                 loop.stop()
             }
         }
+        // What the start needed is not needed any more; the program's text comes back from the page cache where it is.
+        loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
         try loop.run()
         group.end()
         devices.close()

@@ -13,7 +13,30 @@ extension Machine {
         for (index, disk) in configuration.disks.enumerated() {
             try devices.attach(try makeDisk(disk, index), slot: Slot.disks + index)
         }
+        for (index, card) in configuration.nics.enumerated() {
+            try devices.attach(try makeCard(card), slot: Slot.cards + index)
+        }
         if configuration.hasEntropy { try devices.attach(EntropyDevice(), slot: Slot.entropy) }
+        if configuration.hasBalloon { try devices.attach(BalloonDevice(ram), slot: Slot.balloon) }
+        if let listener = configuration.virtioConsole {
+            try devices.attach(try ConsoleDevice(listener: OwnedFD(listener)), slot: Slot.console)
+        }
+    }
+
+    private func makeCard(_ card: MachineConfiguration.NIC) throws(UrsaError) -> NetworkDevice {
+        let backend: NetworkBackend
+        switch card.backend {
+        case .tap(let tap, let vhost):
+            if let vhost {
+                backend = try NetworkBackend.tap(OwnedFD(tap), vhost: OwnedFD(vhost))
+            } else {
+                backend = try NetworkBackend.tap(OwnedFD(tap))
+            }
+        case .frames(let socket): backend = try NetworkBackend.frames(OwnedFD(socket))
+        }
+        return try NetworkDevice([backend], mac: card.mac, mtu: card.mtu.map { UInt16(clamping: $0) }) {
+            MonitorProgram.log("net: \($0)")
+        }
     }
 
     private func makeDisk(_ disk: MachineConfiguration.Disk, _ index: Int) throws(UrsaError) -> BlockDevice {
