@@ -68,9 +68,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         powerButton = try interrupts.makeLine(gsi: Int(ACPITables.eventGSI))
         wake = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
         events = try MonitorEvents()
-        // Without the ports of PCI each look at a function's configuration is one exit, not two.
         devices = try VirtioDevices(
-            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: nil, interrupts: interrupts,
+            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports, interrupts: interrupts,
             doorbells: doorbells, log: { MonitorProgram.log($0) })
         let inbox = RequestInbox()
         self.inbox = inbox
