@@ -12,7 +12,10 @@ struct LabTests {
         ]
         let program = Program(
             Lab.root + "/scripts/lab",
-            ["run", "sh", "-c", #"echo "$WORD $1 $2"; echo oh >&2; test -w /dev/kvm && exit 7"#, "sh", "$HOME", "a  b"],
+            [
+                "run", "sh", "-c", #"echo "$WORD $1 $2"; echo oh >&2; test -w /dev/kvm && exit 7"#, "sh", "$HOME",
+                "a  b",
+            ],
             environment: environment)
         let result = try program.run(seconds: 300)
         #expect(result.end == .exited(7))
