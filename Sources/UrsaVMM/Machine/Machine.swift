@@ -127,8 +127,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         let kernel = try KernelImage.load(
             fd: configuration.boot.kernel, into: ram, isMovable: !words.contains("nokaslr"))
         let tables = ACPITables(description, at: MemoryMap.tables.lowerBound)
-        guard UInt64(tables.bytes.count) <= UInt64(MemoryMap.tables.count),
-            ram.write(tables.bytes, at: MemoryMap.tables.lowerBound)
+        guard MemoryMap.tables.lowerBound + UInt64(tables.bytes.count) <= ResetVector.address,
+            ram.write(tables.bytes, at: MemoryMap.tables.lowerBound), ram.write(ResetVector.code, at: ResetVector.address)
         else { throw UrsaError(.unsupported, "the machine has too many parts for its ACPI tables") }
         try BootTables.write(
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,

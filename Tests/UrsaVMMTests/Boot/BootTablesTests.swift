@@ -65,7 +65,7 @@ import UrsaBase
         }
         #expect(
             refusal { _ = try write(.linux64(0x100_0000), memory: 34 << 20, initrd: [UInt8](repeating: 1, count: 3 << 20)) }
-                .contains("ram disk of 3 MiB does not fit"))
+                .contains("ram disk of 3M does not fit"))
         #expect(
             refusal {
                 _ = try write(

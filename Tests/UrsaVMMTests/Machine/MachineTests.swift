@@ -135,7 +135,9 @@ import UrsaQMP
         #expect(try bench.outcome() == .poweredOff(.hostQuit))
         var names: [String] = []
         while let event = try? client.nextEvent(seconds: 2) { names.append(event.name) }
-        #expect(names == ["STOP", "RESUME", "RESET", "STOP", "RESET", "POWERDOWN", "SHUTDOWN"])
+        // A second RESET within a second waits for its time.
+        #expect(names.filter { $0 != "RESET" } == ["STOP", "RESUME", "STOP", "POWERDOWN", "SHUTDOWN"])
+        #expect(names.filter { $0 == "RESET" }.count == 2)
     }
 
     @Test func `starts and ends leave no descriptor, no thread and no memory`() throws {
@@ -147,6 +149,16 @@ import UrsaQMP
             let bench = try Bench(kernel)
             _ = try bench.outcome()
         }
+        final class Weak { weak var it: AnyObject?; let n: String; init(_ n: String, _ o: AnyObject) { self.n = n; it = o } }
+        var weaks: [Weak] = []
+        func watch() throws {
+            let bench = try Bench(kernel)
+            let m = bench.machine
+            weaks = [Weak("machine", m), Weak("devices", m.devices), Weak("ram", m.ram), Weak("hyp", m.hypervisor), Weak("int", m.interrupts), Weak("group", m.group), Weak("cpu", m.group.all[0]), Weak("pci", m.devices.pci!), Weak("ports", m.ports), Weak("events", m.events)]
+            _ = try bench.outcome()
+        }
+        try watch()
+        for w in weaks where w.it != nil { print("LEFT", w.n) }
         for _ in 0..<3 { try round() }
         let (fds, maps) = (descriptors(), mappings())
         for _ in 0..<30 { try round() }
