@@ -35,6 +35,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     private let wake: OwnedFD
     private let inbox: RequestInbox
     private var outcome: Outcome?
+    /// When the processors were first let go.
+    private(set) var started = Deadline.now
 
     /// How a machine ended.
     public enum Outcome: Sendable, Hashable {
@@ -187,6 +189,7 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         if let line, let serial { try line.start(for: serial) }
         try group.start()
         state = .running
+        started = .now
         group.release()
         try loop.add(wake.raw, .read) { [self] _ in
             serve()
@@ -201,6 +204,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         // What the start needed is not needed any more; the program's text comes back from the page cache where it is.
         loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
         try loop.run()
+        // The handlers hold loop and machine.
+        loop.remove(wake.raw)
+        if let signals { loop.remove(signals) }
         group.end()
         devices.close()
         line?.stop()

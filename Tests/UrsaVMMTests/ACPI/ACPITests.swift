@@ -67,7 +67,7 @@ import UrsaBase
             #expect(faults.isEmpty, "\(name)")
             guard name == "DSDT" else { continue }
             for word in [
-                "PNP0A08", "PNP0501", "QEMU0001", "LNRO0005", "ACPI0013", "Notify (\\_SB.PWRB, 0x80)", "Name (_S5",
+                "PNP0A08", "PNP0501", "QEMU0001", "LNRO0005", "ACPI0013", "Notify (\\_SB.PWRB, 0x80)", "Name (\\_S5, ",
             ] {
                 #expect(text.contains(word), "\(word)")
             }

@@ -145,23 +145,16 @@ import UrsaQMP
         kernel.powerOff()
         func descriptors() -> Int { File.list("/proc/self/fd").count }
         func mappings() -> Int { (File.peek("/proc/self/maps") ?? "").split(separator: "\n").count }
+        weak var last: Machine?
         func round() throws {
             let bench = try Bench(kernel)
+            last = bench.machine
             _ = try bench.outcome()
         }
-        final class Weak { weak var it: AnyObject?; let n: String; init(_ n: String, _ o: AnyObject) { self.n = n; it = o } }
-        var weaks: [Weak] = []
-        func watch() throws {
-            let bench = try Bench(kernel)
-            let m = bench.machine
-            weaks = [Weak("machine", m), Weak("devices", m.devices), Weak("ram", m.ram), Weak("hyp", m.hypervisor), Weak("int", m.interrupts), Weak("group", m.group), Weak("cpu", m.group.all[0]), Weak("pci", m.devices.pci!), Weak("ports", m.ports), Weak("events", m.events)]
-            _ = try bench.outcome()
-        }
-        try watch()
-        for w in weaks where w.it != nil { print("LEFT", w.n) }
         for _ in 0..<3 { try round() }
         let (fds, maps) = (descriptors(), mappings())
         for _ in 0..<30 { try round() }
+        #expect(last == nil)
         // Other suites run beside this one.
         #expect(descriptors() <= fds + 8)
         #expect(mappings() <= maps + 40)
