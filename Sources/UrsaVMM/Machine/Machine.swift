@@ -35,6 +35,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     private let wake: OwnedFD
     private let inbox: RequestInbox
     private var outcome: Outcome?
+    /// When the processors were first let go.
+    private(set) var started = Deadline.now
 
     /// How a machine ended.
     public enum Outcome: Sendable, Hashable {
@@ -129,8 +131,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         let kernel = try KernelImage.load(
             fd: configuration.boot.kernel, into: ram, isMovable: !words.contains("nokaslr"))
         let tables = ACPITables(description, at: MemoryMap.tables.lowerBound)
-        guard UInt64(tables.bytes.count) <= UInt64(MemoryMap.tables.count),
-            ram.write(tables.bytes, at: MemoryMap.tables.lowerBound)
+        guard MemoryMap.tables.lowerBound + UInt64(tables.bytes.count) <= ResetVector.address,
+            ram.write(tables.bytes, at: MemoryMap.tables.lowerBound), ram.write(ResetVector.code, at: ResetVector.address)
         else { throw UrsaError(.unsupported, "the machine has too many parts for its ACPI tables") }
         try BootTables.write(
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,
@@ -192,6 +194,7 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         if let line, let serial { try line.start(for: serial) }
         try group.start()
         state = .running
+        started = .now
         group.release()
         try loop.add(wake.raw, .read) { [self] _ in
             serve()
@@ -206,6 +209,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         // What the start needed is not needed any more; the program's text comes back from the page cache where it is.
         loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
         try loop.run()
+        // The handlers hold loop and machine.
+        loop.remove(wake.raw)
+        if let signals { loop.remove(signals) }
         group.end()
         devices.close()
         line?.stop()

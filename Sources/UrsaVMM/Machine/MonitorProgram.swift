@@ -15,6 +15,7 @@ public enum MonitorProgram {
 
     /// Runs it; returns the exit status: 0 when the machine was switched off, 1 when something failed, 2 for wrong usage.
     public static func run(_ arguments: [String]) -> Int32 {
+        let begin = Deadline.now
         var arguments = arguments
         if arguments == ["--help"] {
             say(usage, to: 1)
@@ -34,7 +35,11 @@ public enum MonitorProgram {
             // Everything is open now; threads inherit this.
             Sandbox.begin()
             let outcome = try machine.run(signals: signals >= 0 ? signals : nil)
-            if isCounting { say(machine.exitReport.joined(separator: "\n") + "\n", to: 2) }
+            if isCounting {
+                let microseconds = Int(machine.started.seconds(since: begin) * 1e6)
+                let lines = ["the guest was entered \(microseconds) µs after the program began"] + machine.exitReport
+                say(lines.joined(separator: "\n") + "\n", to: 2)
+            }
             guard case .failed(let why) = outcome else { return 0 }
             say("ursa-vmm: \(why)\n", to: 2)
             return 1

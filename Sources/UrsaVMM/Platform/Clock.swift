@@ -65,6 +65,6 @@ public final class Clock: BusDevice, @unchecked Sendable {
             case 9: year % 100
             default: year / 100 % 100
             }
-        return UInt8(truncatingIfNeeded: value / 10 << 4 | value % 10)
+        return UInt8(truncatingIfNeeded: (value / 10) << 4 | value % 10)
     }
 }

@@ -40,10 +40,10 @@ import UrsaBase
     func `a fault is told with its key`(_ old: String, _ new: String, _ words: String) throws {
         let parts = Self.whole.split(separator: old, maxSplits: 1, omittingEmptySubsequences: false)
         let text = String(parts[0]) + new + String(try #require(parts.dropFirst().first))
-        do {
+        do throws(UrsaError) {
             _ = try MachineConfiguration(JSON.parse(text))
             Issue.record("accepted")
-        } catch let error as UrsaError {
+        } catch {
             #expect(error.message.contains(words), "\(error.message)")
         }
     }

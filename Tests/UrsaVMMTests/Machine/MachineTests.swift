@@ -135,7 +135,9 @@ import UrsaQMP
         #expect(try bench.outcome() == .poweredOff(.hostQuit))
         var names: [String] = []
         while let event = try? client.nextEvent(seconds: 2) { names.append(event.name) }
-        #expect(names == ["STOP", "RESUME", "RESET", "STOP", "RESET", "POWERDOWN", "SHUTDOWN"])
+        // A second RESET within a second waits for its time.
+        #expect(names.filter { $0 != "RESET" } == ["STOP", "RESUME", "STOP", "POWERDOWN", "SHUTDOWN"])
+        #expect(names.filter { $0 == "RESET" }.count == 2)
     }
 
     @Test func `starts and ends leave no descriptor, no thread and no memory`() throws {
@@ -143,13 +145,16 @@ import UrsaQMP
         kernel.powerOff()
         func descriptors() -> Int { File.list("/proc/self/fd").count }
         func mappings() -> Int { (File.peek("/proc/self/maps") ?? "").split(separator: "\n").count }
+        weak var last: Machine?
         func round() throws {
             let bench = try Bench(kernel)
+            last = bench.machine
             _ = try bench.outcome()
         }
         for _ in 0..<3 { try round() }
         let (fds, maps) = (descriptors(), mappings())
         for _ in 0..<30 { try round() }
+        #expect(last == nil)
         // Other suites run beside this one.
         #expect(descriptors() <= fds + 8)
         #expect(mappings() <= maps + 40)
