@@ -71,7 +71,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         wake = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
         events = try MonitorEvents()
         devices = try VirtioDevices(
-            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports, interrupts: interrupts,
+            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports,
+            interrupts: interrupts,
             doorbells: doorbells, log: { MonitorProgram.log($0) })
         let inbox = RequestInbox()
         self.inbox = inbox
@@ -108,7 +109,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             try FreshProcessor.prepare(processor)
             all.append(
                 Processor(
-                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox, isCounting: isCounting))
+                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox,
+                    isCounting: isCounting))
         }
         self.fresh = fresh
         group = Processors(all)
