@@ -12,10 +12,10 @@ public struct SharedGateway: Sendable, Hashable {
 }
 
 extension HostNetworks {
-    /// Why uplinks of a wish can't be used, by name, in words; empty when all can.
-    public func problems(of uplinks: [UplinkWish], _ seen: NetObservation) -> [String: String] {
+    /// Why uplinks of a wish can't be used now, by name, in words; empty when all can.
+    public func problems(of uplinks: [UplinkWish]) throws(UrsaError) -> [String: String] {
         var result: [String: String] = [:]
-        for uplink in uplinks.found(seen.routing) {
+        for uplink in uplinks.found(try Observer(home: home).routing()) {
             if let problem = uplink.found.problem {
                 result[uplink.name] = problem
             } else if uplinks.contains(where: { $0.shares(uplink) }), uplink.found.macs.isEmpty {

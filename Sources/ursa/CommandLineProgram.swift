@@ -26,7 +26,7 @@ enum CommandLineProgram {
         do {
             try Signals.handle()
             if let error = Spelling.unknownCommand(in: arguments) { throw error }
-            var command = try UrsaCommand.parseAsRoot(arguments)
+            var command = try command(of: arguments)
             try command.run()
         } catch let error as UrsaError {
             Screen.fail(error)
@@ -37,6 +37,13 @@ enum CommandLineProgram {
             return report(parserError: error, arguments: arguments)
         }
         return finish(0)
+    }
+
+    /// The command that arguments ask for. The parser's picture of all commands takes longer than many of them run, so a
+    /// line that names its verb first is given to that verb alone; all that is wrong, help included, is the root's matter.
+    private static func command(of arguments: [String]) throws -> any ParsableCommand {
+        if let (verb, rest) = Spelling.verb(arguments), let command = try? verb.parse(rest) { return command }
+        return try UrsaCommand.parseAsRoot(arguments)
     }
 
     /// A verb on image files. It needs neither the parser nor a home.

@@ -56,6 +56,18 @@ enum Spelling {
         return path.joined(separator: " ")
     }
 
+    /// The verb that the first words name, with its own arguments; nil where they name none, or a group of verbs.
+    static func verb(_ arguments: [String]) -> (any ParsableCommand.Type, [String])? {
+        var type: any ParsableCommand.Type = UrsaCommand.self
+        var rest = arguments[...]
+        while case let names = commands(of: type), !names.isEmpty {
+            guard let next = names.first(where: { $0.name == rest.first }) else { return nil }
+            type = next.type
+            rest = rest.dropFirst()
+        }
+        return (type, Array(rest))
+    }
+
     private static func commands(
         of type: any ParsableCommand.Type
     ) -> [(name: String, type: any ParsableCommand.Type)] {

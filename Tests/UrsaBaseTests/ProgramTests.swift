@@ -196,3 +196,20 @@ struct ProgramTests {
         #expect(!identity.signal(SIGKILL))
     }
 }
+
+@Suite("Accounts")
+struct AccountsTests {
+    @Test("users and groups are found by whole names and numbers, and odd lines are passed over")
+    func files() throws {
+        var template = Array("/tmp/ursa-accounts-XXXXXX".utf8CString)
+        let fd = OwnedFD(mkstemp(&template))
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { unlink(path) }
+        _ = fd.raw
+        try File.replace(path, text: "root:x:0:0\nbroken\n\n:::\nkvm:x:104:a,b\nkvm2:x:1040:\nbig:x:99999999999:\n")
+        #expect(Accounts.hasUser("kvm", in: path) && !Accounts.hasUser("kv", in: path))
+        #expect(Accounts.groupName(104, in: path) == "kvm" && Accounts.groupName(0, in: path) == "root")
+        #expect(Accounts.groupName(10, in: path) == nil && Accounts.groupName(0, in: path + "-none") == nil)
+        #expect(Accounts.hasUser("root"))
+    }
+}

@@ -15,13 +15,13 @@ struct BareGuest: ~Copyable {
 
     init(_ code: [UInt8], withChips: Bool = false) throws(UrsaError) {
         let kvm = try KVM()
-        machine = try kvm.makeVirtualMachine()
+        let machine = try kvm.makeVirtualMachine()
         try machine.reserveRealModePages()
         if withChips { try machine.makeInterruptChips() }
-        memory = try GuestMemory(size: 0x10000)
+        let memory = try GuestMemory(size: 0x10000)
         try memory.store(code, at: 0x1000)
         try machine.add(memory, slot: 0, at: 0)
-        processor = try machine.makeVCPU()
+        let processor = try machine.makeVCPU()
         try processor.setCPUID(try kvm.supportedCPUID().forGuest(processor: 0, count: 1))
         var system = try processor.systemRegisters()
         system.cs.base = 0
@@ -32,5 +32,8 @@ struct BareGuest: ~Copyable {
         registers.rsp = 0x8000
         registers.rflags = 2
         try processor.setRegisters(registers)
+        self.machine = machine
+        self.processor = processor
+        self.memory = memory
     }
 }

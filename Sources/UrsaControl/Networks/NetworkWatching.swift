@@ -48,8 +48,8 @@ extension Ursa {
 
     /// Says which uplinks can't be used; the others work without them.
     func tellTroubles(of wish: HostWish, _ host: HostNetworks) {
-        guard let seen = try? host.observe() else { return }
-        for (name, words) in host.problems(of: wish.uplinks, seen).sorted(by: { $0.key < $1.key }) {
+        guard let problems = try? host.problems(of: wish.uplinks) else { return }
+        for (name, words) in problems.sorted(by: { $0.key < $1.key }) {
             notice("uplink \(name) is left out: \(words)")
         }
     }

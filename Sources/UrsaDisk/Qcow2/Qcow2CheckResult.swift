@@ -52,35 +52,60 @@ public enum Qcow2Repair: Sendable {
 struct Qcow2UseCounts {
     private static let chunk: UInt64 = 8192
     private static let most = 32768  // chunks: 1 GiB, the tables of 16 TiB in clusters of 64 KiB
-    private var chunks: [UInt64: [UInt32]] = [:]
+    private static let near: UInt64 = 65536
+    private var chunks: [[UInt32]] = []
+    /// Where the chunks of the first clusters stand in `chunks`, -1 for none: a dictionary's look-up for each cluster
+    /// would take most of a check's time.
+    private var nearPlaces: [Int32] = []
+    private var farPlaces: [UInt64: Int] = [:]
     private var sorted: [UInt64] = []
+
+    private func place(_ key: UInt64) -> Int? {
+        guard key < UInt64(nearPlaces.count) else { return farPlaces[key] }
+        let place = nearPlaces[Int(key)]
+        return place < 0 ? nil : Int(place)
+    }
+
+    private mutating func makePlace(_ key: UInt64) -> Int? {
+        guard chunks.count < Qcow2UseCounts.most else { return nil }
+        let place = chunks.count
+        chunks.append([UInt32](repeating: 0, count: Int(Qcow2UseCounts.chunk)))
+        sorted.append(key)
+        if key < Qcow2UseCounts.near {
+            let missing = Int(key) + 1 - nearPlaces.count
+            if missing > 0 { nearPlaces += [Int32](repeating: -1, count: missing) }
+            nearPlaces[Int(key)] = Int32(place)
+        } else {
+            farPlaces[key] = place
+        }
+        return place
+    }
 
     mutating func add(_ cluster: UInt64) -> Bool {
         let key = cluster / Qcow2UseCounts.chunk
-        if chunks[key] == nil {
-            guard chunks.count < Qcow2UseCounts.most else { return false }
-            chunks[key] = [UInt32](repeating: 0, count: Int(Qcow2UseCounts.chunk))
-        }
+        guard let place = place(key) ?? makePlace(key) else { return false }
         let index = Int(cluster % Qcow2UseCounts.chunk)
-        if let old = chunks[key]?[index], old < .max { chunks[key]?[index] = old + 1 }
+        if chunks[place][index] < .max { chunks[place][index] += 1 }
         return true
     }
 
     func count(_ cluster: UInt64) -> UInt64 {
-        UInt64(chunks[cluster / Qcow2UseCounts.chunk]?[Int(cluster % Qcow2UseCounts.chunk)] ?? 0)
+        guard let place = place(cluster / Qcow2UseCounts.chunk) else { return 0 }
+        return UInt64(chunks[place][Int(cluster % Qcow2UseCounts.chunk)])
     }
 
     /// The first cluster behind all that are used.
     var end: UInt64 {
-        guard let key = chunks.keys.max(), let chunk = chunks[key] else { return 0 }
-        return key * Qcow2UseCounts.chunk + UInt64((chunk.lastIndex { $0 != 0 } ?? -1) + 1)
+        guard let key = sorted.max(), let place = place(key) else { return 0 }
+        return key * Qcow2UseCounts.chunk + UInt64((chunks[place].lastIndex { $0 != 0 } ?? -1) + 1)
     }
 
     /// The counts around a cluster: an array (empty where nobody uses any), the cluster's place in it, and how many
     /// clusters are left in it.
     func chunk(of cluster: UInt64) -> (counts: [UInt32], first: Int, left: UInt64) {
         let inside = cluster % Qcow2UseCounts.chunk
-        return (chunks[cluster / Qcow2UseCounts.chunk] ?? [], Int(inside), Qcow2UseCounts.chunk - inside)
+        let counts = place(cluster / Qcow2UseCounts.chunk).map { chunks[$0] } ?? []
+        return (counts, Int(inside), Qcow2UseCounts.chunk - inside)
     }
 
     /// The first cluster from `start` on that is used; asked after the counting, when `seal` was called.
@@ -94,7 +119,7 @@ struct Qcow2UseCounts {
         while low < sorted.count {
             let key = sorted[low]
             let from = key == start / Qcow2UseCounts.chunk ? Int(start % Qcow2UseCounts.chunk) : 0
-            if let index = chunks[key]?[from...].firstIndex(where: { $0 != 0 }) {
+            if let place = place(key), let index = chunks[place][from...].firstIndex(where: { $0 != 0 }) {
                 return key * Qcow2UseCounts.chunk + UInt64(index)
             }
             low += 1
@@ -102,5 +127,5 @@ struct Qcow2UseCounts {
         return nil
     }
 
-    mutating func seal() { sorted = chunks.keys.sorted() }
+    mutating func seal() { sorted.sort() }
 }

@@ -43,24 +43,13 @@ public enum KVMProbe {
         case .notFound: return .missing
         case .permission:
             let status = File.status(device)
-            let group = status.map { groupName($0.st_gid) } ?? "unknown"
+            let group = status.map { Accounts.groupName($0.st_gid) ?? "\($0.st_gid)" } ?? "unknown"
             return .noRights(mode: (status?.st_mode ?? 0) & 0o777, group: group)
         default:
             // A device file without a driver behind it (ENODEV, ENXIO) is as good as none.
             return File.status("/sys/class/misc/kvm") == nil && File.status("/sys/module/kvm") == nil
                 ? .missing : .unusable(reason: error.message)
         }
-    }
-
-    /// The group's name by the system's database, or its number.
-    private static func groupName(_ gid: UInt32) -> String {
-        var entry = group()
-        var found: UnsafeMutablePointer<group>?
-        var buffer = [CChar](repeating: 0, count: 16384)
-        guard getgrgid_r(gid, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.gr_name else {
-            return "\(gid)"
-        }
-        return String(cString: name)
     }
 
     #if arch(x86_64)

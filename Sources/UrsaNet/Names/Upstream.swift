@@ -29,6 +29,6 @@ enum Upstream {
             if let status = File.status(path), status.st_mode & 0o001 == 0 { return nil }
             path = Path.parent(path)
         }
-        return ["dnsmasq", "nobody"].first { getpwnam($0) != nil }
+        return ["dnsmasq", "nobody"].first { Accounts.hasUser($0) }
     }
 }

@@ -25,6 +25,8 @@ final class Partner {
     private var pidfd: OwnedFD?
     /// Starts again, at most so often.
     private var last: Deadline?
+    /// When it is looked after next.
+    private var timer: UInt64?
 
     init(_ role: WatchRole, _ folder: String, _ loop: EventLoop) {
         self.role = role
@@ -57,12 +59,21 @@ final class Partner {
 
     /// Lets it go its way.
     func forget() {
+        // Else it would be started again for orders that have no use for it any more.
+        if let timer { loop.cancel(timer) }
+        timer = nil
         guard let raw = pidfd?.raw else { return }
         loop.remove(raw)
         pidfd = nil
     }
 
-    private func later() { loop.after(seconds: 0.1) { [weak self] in self?.ensure() } }
+    private func later() {
+        if let timer { loop.cancel(timer) }
+        timer = loop.after(seconds: 0.1) { [weak self] in
+            self?.timer = nil
+            self?.ensure()
+        }
+    }
 
     private func start() {
         var buffer = [CChar](repeating: 0, count: 4096)

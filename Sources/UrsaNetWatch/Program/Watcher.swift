@@ -56,6 +56,8 @@ final class Watcher {
         if role == .watch { try listen() }
         take(orders, isFirst: true)
         ready()
+        // Started for a deadline that is gone meanwhile: `stop` before `run` would count for nothing.
+        if role == .timer, orders.deadline == nil { return }
         try loop.run()
     }
 

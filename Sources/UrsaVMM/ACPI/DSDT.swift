@@ -88,7 +88,7 @@ extension ACPITables {
                 AML.name(
                     "_CRS",
                     AML.resources([
-                        AML.busNumbers(0...0), AML.memoryWindow32(AddressMap.pciWindow32),
+                        AML.busNumbers(0...0), AML.ports(0xcf8, 8), AML.memoryWindow32(AddressMap.pciWindow32),
                         AML.memoryWindow64(window64),
                     ])),
             ])

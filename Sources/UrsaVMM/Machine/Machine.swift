@@ -68,9 +68,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         powerButton = try interrupts.makeLine(gsi: Int(ACPITables.eventGSI))
         wake = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
         events = try MonitorEvents()
-        // Without the ports of PCI each look at a function's configuration is one exit, not two.
         devices = try VirtioDevices(
-            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: nil, interrupts: interrupts,
+            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports,
+            interrupts: interrupts,
             doorbells: doorbells, log: { MonitorProgram.log($0) })
         let inbox = RequestInbox()
         self.inbox = inbox
@@ -107,7 +107,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             try FreshProcessor.prepare(processor)
             all.append(
                 Processor(
-                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox, isCounting: isCounting))
+                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox,
+                    isCounting: isCounting))
         }
         self.fresh = fresh
         group = Processors(all)
@@ -199,6 +200,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
                 loop.stop()
             }
         }
+        // What the start needed is not needed any more; the program's text comes back from the page cache where it is.
+        loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
         try loop.run()
         group.end()
         devices.close()

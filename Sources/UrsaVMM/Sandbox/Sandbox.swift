@@ -121,9 +121,9 @@ public enum Sandbox {
     private static let kvmRequests = SystemCallFilter.Condition(argument: 1, mask: 0xff00, values: [0xae00])
 
     /// Of vhost all (linux/vhost.h, VHOST_VIRTIO), of taps what a driver's choice of features needs: TUNSETOFFLOAD,
-    /// TUNSETVNETHDRSZ (linux/if_tun.h).
+    /// TUNSETVNETHDRSZ, TUNSETQUEUE (linux/if_tun.h).
     private static let deviceRequests = [
         SystemCallFilter.Condition(argument: 1, mask: 0xff00, values: [0xaf00]),
-        SystemCallFilter.Condition(argument: 1, mask: .max, values: [0x4004_54d0, 0x4004_54d8]),
+        SystemCallFilter.Condition(argument: 1, mask: .max, values: [0x4004_54d0, 0x4004_54d8, 0x4004_54d9]),
     ]
 }

@@ -11,14 +11,18 @@ extension Entry {
         Entry("VirtQueue", limit: 2048, QueueExercise.run),
         Entry("VirtioWindow", limit: 1024, TransportExercise.window),
         Entry("VirtioFunction", limit: 1024, TransportExercise.function),
-        Entry("BlockDevice", limit: 1024) { (bytes) throws(Violation) in try DeviceExercise.run(bytes, DeviceExercise.block) },
+        Entry("BlockDevice", limit: 1024) { (bytes) throws(Violation) in
+            try DeviceExercise.run(bytes, DeviceExercise.block)
+        },
         Entry("NetworkDevice", limit: 1024) { (bytes) throws(Violation) in
             try DeviceExercise.run(bytes, DeviceExercise.network)
         },
         Entry("ConsoleDevice", limit: 1024) { (bytes) throws(Violation) in
             try DeviceExercise.run(bytes, DeviceExercise.console)
         },
-        Entry("VsockDevice", limit: 1024) { (bytes) throws(Violation) in try DeviceExercise.run(bytes, DeviceExercise.vsock) },
+        Entry("VsockDevice", limit: 1024) { (bytes) throws(Violation) in
+            try DeviceExercise.run(bytes, DeviceExercise.vsock)
+        },
         Entry("BalloonDevice", limit: 1024) { (bytes) throws(Violation) in
             try DeviceExercise.run(bytes, DeviceExercise.balloon)
         },
@@ -126,7 +130,8 @@ private enum QueueExercise {
             for piece in pieces {
                 let place = UInt(bitPattern: piece.iov_base)
                 try need(
-                    piece.iov_len > 0 && place >= start && place - start + UInt(piece.iov_len) <= UInt(SmallMemory.size),
+                    piece.iov_len > 0 && place >= start
+                        && place - start + UInt(piece.iov_len) <= UInt(SmallMemory.size),
                     "a piece outside of memory")
             }
         }
@@ -243,7 +248,8 @@ private enum TransportExercise {
                 bus.write(
                     ecam + UInt64(script.short()) + UInt64(script.byte()) << 16, size: size,
                     value: UInt64(script.word()) & mask)
-            case 3: ports.write(0xcf8 + UInt64(script.byte() & 7), size: min(size, 4), value: UInt64(script.word()) & mask)
+            case 3:
+                ports.write(0xcf8 + UInt64(script.byte() & 7), size: min(size, 4), value: UInt64(script.word()) & mask)
             case 4: _ = ports.read(0xcf8 + UInt64(script.byte() & 7), size: min(size, 4))
             case 5:
                 let range = bus.read(ecam + 3 << 15 + 0x10, size: 4) & 0xffff_fff0
@@ -283,7 +289,8 @@ private enum DeviceExercise {
         var fds: [Int32] = [-1, -1]
         try check(clinux_frame_pair(&fds), "make sockets")
         let other = fds[1]
-        let device = try NetworkDevice([.frames(OwnedFD(fds[0]))], mac: MACAddress("52:54:00:00:00:01") ?? MACAddress(0))
+        let device = try NetworkDevice(
+            [.frames(OwnedFD(fds[0]))], mac: MACAddress("52:54:00:00:00:01") ?? MACAddress(0))
         return Subject(
             device: device,
             stir: { byte, count in

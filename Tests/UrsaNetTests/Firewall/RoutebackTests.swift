@@ -67,7 +67,7 @@ struct RoutebackTests {
             let server = try host.serve("web", port: 80)
             defer { withExtendedLifetime(server) {} }
             func fetch(_ url: String, from source: String) throws -> Bool {
-                try host.attempt("curl -s -g --max-time 1 --interface \(source) http://\(url)/cgi-bin/who", in: "w").end
+                try host.attempt("curl -s -g --max-time 2 --interface \(source) http://\(url)/cgi-bin/who", in: "w").end
                     .isSuccess
             }
             #expect(try fetch("192.0.2.2:8080", from: "192.0.2.10"))

@@ -30,6 +30,12 @@ extension PrivateHost {
         try addGuest("db", on: "lab", mac: "52:54:00:00:00:02")
         _ = try dhcp("web")
         _ = try dhcp("db")
+        // The router's announcement may come seconds after the lease.
+        for name in ["web", "db"] {
+            guard try wait(for: "inet6 fd", "ip -6 addr show dev eth0 scope global -tentative", in: name) else {
+                throw UrsaError(.timeout, "\(name) has no IPv6 address")
+            }
+        }
     }
 
     /// Serves a page on a port of a guest, with the client's address in it.

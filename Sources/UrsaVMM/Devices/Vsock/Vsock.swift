@@ -44,7 +44,8 @@ public final class VsockDevice: VirtioDevice, @unchecked Sendable {
 
     /// Starts the thread of all queues.
     public override func activate(_ queues: [ActiveQueue], features: VirtioFeatures) throws(UrsaError) {
-        guard let receive = queues.first(where: { $0.index == 0 }), let transmit = queues.first(where: { $0.index == 1 })
+        guard let receive = queues.first(where: { $0.index == 0 }),
+            let transmit = queues.first(where: { $0.index == 1 })
         else { return }
         let (cid, listener, folder) = (cid, listener, folder)
         thread = try QueueThread(receive, others: [transmit], name: type.name) { thread in

@@ -175,7 +175,9 @@ final class VsockSwitch {
         switch header.operation {
         case VsockHeader.Operation.response where connection.isFromHost && !connection.isEstablished:
             connection.isEstablished = true
-            if case .ended = sendSome(connection.fd.raw, ArraySlice("OK \(ports.host)\n".utf8)) { end(connection, tell: true) }
+            if case .ended = sendSome(connection.fd.raw, ArraySlice("OK \(ports.host)\n".utf8)) {
+                end(connection, tell: true)
+            }
         case VsockHeader.Operation.data where connection.isEstablished && !connection.guestEnded:
             takeData(header, &chain, connection)
         case VsockHeader.Operation.creditUpdate: break
