@@ -53,7 +53,8 @@ enum DiskProbe {
             throw refuse(error.message, error.remedy)
         }
         guard header.size > 0, header.size <= UInt64(Int64.max) / 2 else { throw refuse("its disk size is impossible") }
-        guard header.backingFile == nil else {
+        // A place for a name is a name, even where its length is 0 and readers pass over it.
+        guard header.backingFile == nil, start[8..<16].allSatisfy({ $0 == 0 }) else {
             throw refuse("it is made over another file", "flatten it: ursa image convert -O qcow2 OLD NEW")
         }
         guard !header.hasDataFile else {
