@@ -31,6 +31,7 @@ public struct MachineConfiguration: Sendable, Hashable {
     }
     /// A network card.
     public struct NIC: Sendable, Hashable {
+        /// Where frames go.
         public enum Backend: Sendable, Hashable {
             /// A tap with virtio headers, perhaps with the kernel's own half of virtio-net.
             case tap(Int32, vhost: Int32?)
