@@ -24,6 +24,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     let powerButton: InterruptLine
     let devices: VirtioDevices
     let events: MonitorEvents
+    /// Devices that the monitor asks about; set in `init` and constant afterwards.
+    var blocks: [BlockDevice] = []
+    var balloonDevice: BalloonDevice?
     private let clock = Clock()
     /// What it is doing; on the thread of `run`.
     public private(set) var state = MachineState.prelaunch
@@ -144,9 +147,6 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         try BootTables.write(
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,
             map: MemoryMap(ram, hasPCI: description.pciWindow64 != nil), rsdp: tables.rsdp, into: ram)
-        // Where firmware would be entered after a reset. Linux goes there in real mode when it reboots a machine whose ACPI is
-        // hardware-reduced (arch/x86/kernel/reboot.c: EFI, then BIOS): mov al, 0xfe; out 0x64, al; hlt.
-        _ = ram.write([0xb0, 0xfe, 0xe6, 0x64, 0xf4], at: 0xffff0)
         let state = ProcessorState(kernel.entry, fresh: fresh[0].system)
         try group.all[0].kernel.setSystemRegisters(state.system)
         try group.all[0].kernel.setRegisters(state.general)
