@@ -11,12 +11,16 @@ enum Lab {
     /// What keeps the scenes from running; nil when nothing does.
     static let obstacle: String? = {
         if !Can.root { return "the lab needs root" }
-        for program in ["qemu-system-x86_64", "busybox", "depmod", "cpio", "setpriv"] where Path.program(program) == nil {
+        for program in ["qemu-system-x86_64", "busybox", "depmod", "cpio", "setpriv"] where Path.program(program) == nil
+        {
             return "the lab needs \(program): scripts/install-packages lab"
         }
         if Products.monitor == nil { return "there is no ursa-vmm: scripts/build ursa-vmm" }
         return nil
     }()
+
+    /// Whether the image debian:12 may be built here.
+    static let canBuildDebian = getenv("URSA_SLOW") != nil && Can.root && Path.program("mmdebstrap") != nil
 
     /// Two at a time: a lab uses a processor or two for itself.
     private static let places = Places(2)
@@ -46,7 +50,9 @@ enum Lab {
         guard result.end.isSuccess else {
             throw UrsaError(.io, "the scene \(name) \(result.end)\n\(result.text)\n\(result.errors)")
         }
-        print("lab: \(name): \(result.text.split(separator: "\n").last ?? "") (\(Int(Deadline.now.seconds(since: began))) s)")
+        print(
+            "lab: \(name): \(result.text.split(separator: "\n").last ?? "") (\(Int(Deadline.now.seconds(since: began))) s)"
+        )
         return result.text
     }
 

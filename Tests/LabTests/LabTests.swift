@@ -12,7 +12,10 @@ struct LabTests {
         ]
         let program = Program(
             Lab.root + "/scripts/lab",
-            ["run", "sh", "-c", #"echo "$WORD $1 $2"; echo oh >&2; test -w /dev/kvm && exit 7"#, "sh", "$HOME", "a  b"],
+            [
+                "run", "sh", "-c", #"echo "$WORD $1 $2"; echo oh >&2; test -w /dev/kvm && exit 7"#, "sh", "$HOME",
+                "a  b",
+            ],
             environment: environment)
         let result = try program.run(seconds: 300)
         #expect(result.end == .exited(7))
@@ -31,9 +34,20 @@ struct LabTests {
         try Lab.scene("disk", [kernel.elf, kernel.initrd])
     }
 
-    @Test(arguments: ["native", "qemu"])
-    func `the quickstart's machines find each other on KVM`(_ engine: String) throws {
+    /// Packets go by the engine itself, and by the kernel's half of virtio-net.
+    @Test(arguments: [("native", false), ("native", true), ("qemu", true)])
+    func `the quickstart's machines find each other on KVM`(_ engine: String, _ vhost: Bool) throws {
         try Lab.scene(
-            "quickstart", [Lab.root + "/examples/quickstart/ursa.yaml", engine], modules: "tun vhost_net", seconds: 400)
+            "quickstart", [Lab.root + "/examples/quickstart/ursa.yaml", engine],
+            modules: vhost ? "tun vhost_net" : "tun", seconds: 400)
+    }
+
+    @Test func `a vanished tap, kill -9 and a full disk are told, and nothing is lost that was flushed`() throws {
+        try Lab.scene("harm", [], modules: "tun vhost_net", seconds: 400)
+    }
+
+    @Test(.enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, with mmdebstrap"))
+    func `debian 12 comes up, is rebooted, and its disk is clean`() throws {
+        try Lab.scene("debian", [try SharedImages.path(with: "debian:12")], modules: "tun vhost_net", seconds: 900)
     }
 }

@@ -22,13 +22,17 @@ import UrsaQEMU
         #expect(try Engines.choose(EngineTests.wish(.auto), trouble: nil, hasNative: true) == .native)
         #expect(try Engines.choose(EngineTests.wish(.auto, .kvm), trouble: nil, hasNative: true) == .native)
         #expect(try Engines.choose(EngineTests.wish(.auto), trouble: nil, hasNative: false) == .qemu(.kvm))
-        #expect(try Engines.choose(EngineTests.wish(.auto, lacks: [EngineTests.lack]), trouble: nil, hasNative: true) == .qemu(.kvm))
+        #expect(
+            try Engines.choose(EngineTests.wish(.auto, lacks: [EngineTests.lack]), trouble: nil, hasNative: true)
+                == .qemu(.kvm))
     }
 
     @Test func `auto takes QEMU and emulation where KVM can't run stock kernels`() throws {
         #expect(try Engines.choose(EngineTests.wish(.auto), trouble: "slow", hasNative: true) == .qemu(.tcg))
         #expect(try Engines.choose(EngineTests.wish(.auto, .tcg), trouble: nil, hasNative: true) == .qemu(.tcg))
-        #expect(throws: UrsaError.self) { try Engines.choose(EngineTests.wish(.auto, .kvm), trouble: "slow", hasNative: true) }
+        #expect(throws: UrsaError.self) {
+            try Engines.choose(EngineTests.wish(.auto, .kvm), trouble: "slow", hasNative: true)
+        }
     }
 
     @Test func `an engine asked for by name is had, or the reason is told`() throws {

@@ -52,7 +52,8 @@ import UrsaBase
         #expect(UnsafeRawPointer(write.data).load(as: UInt16.self) == 0xbeef)
     }
 
-    @Test func `a kick takes a processor out of an endless loop, and one that comes before the run is not lost`() throws {
+    @Test func `a kick takes a processor out of an endless loop, and one that comes before the run is not lost`() throws
+    {
         try check(clinux_kvm_install_kick(), "install the signal handler")
         let guest = try BareGuest([0xeb, 0xfe])
         guest.processor.requestExit()
@@ -90,12 +91,15 @@ import UrsaBase
         #expect(throws: UrsaError.self) { try guest.machine.removeDoorbell(place, eventFD: bell.raw) }
     }
 
-    @Test func `an eventfd raises an interrupt by its route, also one that was signalled before it was attached`() throws {
+    @Test func `an eventfd raises an interrupt by its route, also one that was signalled before it was attached`()
+        throws
+    {
         let event = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
         // Sets the first 8259 up (vectors from 8, all unmasked), enables interrupts and waits; the handler writes a port.
         let guest = try BareGuest(
             [
-                0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x08, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, 0xb0, 0x00,
+                0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x08, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, 0xb0,
+                0x00,
                 0xe6, 0x21, 0xfb, 0xf4, 0xeb, 0xfd,
             ], withChips: true)
         // Handler of interrupt 4, vector 12, at 0x2000: out 0xe9, al

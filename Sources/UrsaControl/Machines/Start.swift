@@ -119,7 +119,8 @@ extension Ursa {
     }
 
     private func startEngine(
-        _ record: MachineRecord, _ engine: Engine, _ qemu: QEMUInstallation?, _ networks: [NetworkRecord], _ host: HostNetworks?,
+        _ record: MachineRecord, _ engine: Engine, _ qemu: QEMUInstallation?, _ networks: [NetworkRecord],
+        _ host: HostNetworks?,
         _ keeper: String, _ networksAreDone: () -> Bool
     ) throws(UrsaError) {
         let folder = home.machineFolder(record.name)

@@ -121,7 +121,8 @@ struct DebianBuilder {
             let count = readlink(root + "/" + link, &buffer, buffer.count - 1)
             let target = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
             guard target.hasPrefix("boot/"), !target.contains("..") else {
-                throw UrsaError(.unsupported, "the Debian system has no link /\(link) to a kernel in /boot", place: root)
+                throw UrsaError(
+                    .unsupported, "the Debian system has no link /\(link) to a kernel in /boot", place: root)
             }
             let bytes = try File.read(root + "/" + target, limit: 256 << 20)
             try File.replace(workshop.folder + "/" + name, bytes, mode: 0o644)

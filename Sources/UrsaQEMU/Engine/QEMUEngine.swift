@@ -164,7 +164,8 @@ public enum QEMUEngine {
         let launch = KeeperLaunch(
             machine: identity, name: spec.name, program: qemu.path, arguments: try QEMUCommand(machine).arguments,
             user: user, files: files, inherited: inherited,
-            sockets: sockets, restart: restart(spec.restart), stopTimeout: spec.stopTimeout, settle: settle, eventsPath: eventsPath)
+            sockets: sockets, restart: restart(spec.restart), stopTimeout: spec.stopTimeout, settle: settle,
+            eventsPath: eventsPath)
         try launch.validate()
         return launch
     }

@@ -67,7 +67,8 @@ struct BootTables {
         let bytes = Array(text.utf8)
         guard bytes.count <= kernel.longestCommandLine else {
             throw UrsaError(
-                .usage, "the kernel's command line has \(bytes.count) bytes; this kernel takes \(kernel.longestCommandLine)")
+                .usage,
+                "the kernel's command line has \(bytes.count) bytes; this kernel takes \(kernel.longestCommandLine)")
         }
         guard !bytes.contains(where: { $0 < 32 || $0 == 127 }) else {
             throw UrsaError(.usage, "the kernel's command line has a control character")

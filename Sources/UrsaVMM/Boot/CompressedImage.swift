@@ -30,9 +30,12 @@ struct CompressedImage {
         guard version >= 0x20c else {
             throw UrsaError(
                 .unsupported,
-                "the kernel speaks boot protocol \(version >> 8).\(version & 0xff); 2.12 (Linux 3.8) is the oldest supported")
+                "the kernel speaks boot protocol \(version >> 8).\(version & 0xff); 2.12 (Linux 3.8) is the oldest supported"
+            )
         }
-        guard loadFlags & 1 != 0 else { throw UrsaError(.unsupported, "the kernel is a zImage, which is loaded below 1 MiB") }
+        guard loadFlags & 1 != 0 else {
+            throw UrsaError(.unsupported, "the kernel is a zImage, which is loaded below 1 MiB")
+        }
         let offset = (UInt64(sectors == 0 ? 4 : sectors) + 1) * 512
         guard offset < file.size else { throw UrsaError(.usage, "the kernel ends within its setup code") }
         // The header ends at 0x202 plus the operand of the jump at 0x200; it never reaches the E820 table at 0x290.
@@ -94,7 +97,8 @@ struct CompressedImage {
         while at + 4 <= end {
             guard let size: UInt32 = Fields(bytes: try file.bytes(4, at: at)).load(0) else { return nil }
             at += 4
-            guard size > 0, Int(size) <= packed.bytes.count, UInt64(size) <= end - at, let place = packed.bytes.baseAddress
+            guard size > 0, Int(size) <= packed.bytes.count, UInt64(size) <= end - at,
+                let place = packed.bytes.baseAddress
             else { return nil }
             try file.read(to: place, UInt64(size), at: at)
             at += UInt64(size)

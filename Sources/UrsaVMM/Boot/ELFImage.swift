@@ -28,7 +28,9 @@ struct ELFImage {
         guard kind & 0xff_ffff == 0x1_0102, machine == 62 else {
             throw UrsaError(.usage, "the kernel is no 64-bit ELF file for x86-64")
         }
-        guard type == 2 || type == 3 else { throw UrsaError(.usage, "the kernel is an ELF file of type \(type), no program") }
+        guard type == 2 || type == 3 else {
+            throw UrsaError(.usage, "the kernel is an ELF file of type \(type), no program")
+        }
         guard size == 56, (1...128).contains(count) else {
             throw ELFImage.broken("has \(count) program headers of \(size) bytes")
         }
@@ -104,7 +106,9 @@ struct ELFImage {
             remedy: "give the machine more than its \(ByteCount(ram.size)) of memory")
     }
 
-    private static func broken(_ what: String) -> UrsaError { UrsaError(.usage, "the kernel is a broken ELF file: it \(what)") }
+    private static func broken(_ what: String) -> UrsaError {
+        UrsaError(.usage, "the kernel is a broken ELF file: it \(what)")
+    }
 
     /// The notes of a segment: owner, type, content.
     private static func notes(in bytes: [UInt8]) -> [(owner: String, type: UInt32, content: ArraySlice<UInt8>)] {

@@ -79,10 +79,13 @@ struct KernelMove {
         }
     }
 
-    private static func fits(_ list: ArraySlice<UInt8>, _ size: UInt64, _ range: Range<UInt64>, _ ram: GuestRAM) -> Bool {
+    private static func fits(_ list: ArraySlice<UInt8>, _ size: UInt64, _ range: Range<UInt64>, _ ram: GuestRAM) -> Bool
+    {
         var isInside = true
         each(list) { place in
-            if place < range.lowerBound || place >= range.upperBound || range.upperBound &- place < size { isInside = false }
+            if place < range.lowerBound || place >= range.upperBound || range.upperBound &- place < size {
+                isInside = false
+            }
         }
         return isInside
     }

@@ -48,7 +48,8 @@ struct KernelPlacer {
     private mutating func readHeaders(_ bytes: UnsafeRawBufferPointer) -> Bool {
         let fields = Fields(bytes: Array(bytes.prefix(8192)))
         guard fields.load(0, as: UInt32.self) == ELFImage.magic, let machine: UInt16 = fields.load(18), machine == 62,
-            let entry: UInt64 = fields.load(24), let table: UInt64 = fields.load(32), let size: UInt16 = fields.load(54),
+            let entry: UInt64 = fields.load(24), let table: UInt64 = fields.load(32),
+            let size: UInt16 = fields.load(54),
             let count: UInt16 = fields.load(56), size == 56, (1...64).contains(count), table <= 4096
         else { return false }
         var lowest = UInt64.max

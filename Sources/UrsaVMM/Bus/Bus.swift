@@ -132,7 +132,8 @@ public final class Bus: @unchecked Sendable {
             throw UrsaError(.usage, "the range of \(range.name) is empty or passes the end of the address space")
         }
         guard owners.ranges.count < Bus.capacity else {
-            throw UrsaError(.unsupported, "a bus has at most \(Bus.capacity) ranges; there is no room for \(range.name)")
+            throw UrsaError(
+                .unsupported, "a bus has at most \(Bus.capacity) ranges; there is no room for \(range.name)")
         }
         if let other = owners.ranges.first(where: { $0.start < range.end && range.start < $0.end }) {
             throw UrsaError(

@@ -76,7 +76,9 @@ struct ConfigurationReader {
     mutating func objects(_ name: String, atMost limit: Int) throws(UrsaError) -> [ConfigurationReader] {
         guard let value = value(name) else { return [] }
         guard let array = value.array else { throw wrong(name, "must be a list") }
-        guard array.count <= limit else { throw wrong(name, "has \(array.count) elements; at most \(limit) are possible") }
+        guard array.count <= limit else {
+            throw wrong(name, "has \(array.count) elements; at most \(limit) are possible")
+        }
         var readers: [ConfigurationReader] = []
         for (index, element) in array.enumerated() {
             readers.append(try ConfigurationReader(element, path: "\(key(name))[\(index)]"))

@@ -71,7 +71,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         wake = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
         events = try MonitorEvents()
         devices = try VirtioDevices(
-            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports, interrupts: interrupts,
+            configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports,
+            interrupts: interrupts,
             doorbells: doorbells, log: { MonitorProgram.log($0) })
         let inbox = RequestInbox()
         self.inbox = inbox
@@ -108,7 +109,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             try FreshProcessor.prepare(processor)
             all.append(
                 Processor(
-                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox, isCounting: isCounting))
+                    processor, index: Int(index), ports: ports, memory: memoryBus, requests: inbox,
+                    isCounting: isCounting))
         }
         self.fresh = fresh
         group = Processors(all)
@@ -135,6 +137,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         try BootTables.write(
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,
             map: MemoryMap(ram, hasPCI: description.pciWindow64 != nil), rsdp: tables.rsdp, into: ram)
+        // Where firmware would be entered after a reset. Linux goes there in real mode when it reboots a machine whose ACPI is
+        // hardware-reduced (arch/x86/kernel/reboot.c: EFI, then BIOS): mov al, 0xfe; out 0x64, al; hlt.
+        _ = ram.write([0xb0, 0xfe, 0xe6, 0x64, 0xf4], at: 0xffff0)
         let state = ProcessorState(kernel.entry, fresh: fresh[0].system)
         try group.all[0].kernel.setSystemRegisters(state.system)
         try group.all[0].kernel.setRegisters(state.general)

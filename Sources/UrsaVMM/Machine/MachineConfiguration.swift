@@ -172,9 +172,12 @@ extension MachineConfiguration.NIC {
         case (let tap?, nil, let vhost): backend = .tap(tap, vhost: vhost)
         case (nil, let frames?, nil): backend = .frames(frames)
         default:
-            throw ConfigurationReader.wrong(reader.key("tap"), "or frames must be there, and not both; vhost needs a tap")
+            throw ConfigurationReader.wrong(
+                reader.key("tap"), "or frames must be there, and not both; vhost needs a tap")
         }
-        guard let text = try reader.text("mac") else { throw ConfigurationReader.wrong(reader.key("mac"), "is missing") }
+        guard let text = try reader.text("mac") else {
+            throw ConfigurationReader.wrong(reader.key("mac"), "is missing")
+        }
         guard let address = MACAddress(text) else {
             throw ConfigurationReader.wrong(reader.key("mac"), "is no Ethernet address")
         }

@@ -56,7 +56,8 @@ extension Machine {
         func layer(_ number: Int) -> DiskLayers.Layer {
             let layer = disk.layers[number]
             return DiskLayers.Layer(
-                OwnedFD(layer.fd), format: layer.format == .raw ? .raw : .qcow2, name: "disks[\(index)].layers[\(number)]")
+                OwnedFD(layer.fd), format: layer.format == .raw ? .raw : .qcow2,
+                name: "disks[\(index)].layers[\(number)]")
         }
         var backing: (any DiskReader)?
         for number in stride(from: disk.layers.count - 1, to: 0, by: -1) {

@@ -65,7 +65,8 @@ enum MonitorCommand: String, CaseIterable {
             ]
         case .queryVersion: return MonitorSession.version
         case .queryCommands:
-            return .array((["qmp_capabilities"] + MonitorCommand.allCases.map(\.rawValue)).map { ["name": .string($0)] })
+            return .array(
+                (["qmp_capabilities"] + MonitorCommand.allCases.map(\.rawValue)).map { ["name": .string($0)] })
         case .queryName: return ["name": .string(machine.name)]
         case .queryUUID: return ["UUID": .string(machine.uuid)]
         case .queryKVM: return ["enabled": true, "present": true]

@@ -12,7 +12,9 @@ public final class PowerManagement: BusDevice, @unchecked Sendable {
         switch offset {
         case ACPITables.Port.sleepControl - AddressMap.powerManagement:
             // SLP_EN is bit 5, SLP_TYP bits 4…2.
-            if value & 0x20 != 0, value >> 2 & 7 == ACPITables.powerOffType { requests.request(.powerOff(.guestShutdown)) }
+            if value & 0x20 != 0, value >> 2 & 7 == ACPITables.powerOffType {
+                requests.request(.powerOff(.guestShutdown))
+            }
         case ACPITables.Port.reset - AddressMap.powerManagement:
             if value == ACPITables.resetValue { requests.request(.reset(.guestReset)) }
         default: break

@@ -16,7 +16,9 @@ final class ExitDetails: @unchecked Sendable {
     /// Names and counts, most frequent first.
     var lines: [(name: String, count: UInt64)] {
         var result: [(name: String, count: UInt64)] = []
-        for (port, count) in ports.enumerated() where count > 0 { result.append(("port 0x\(String(port, radix: 16))", count)) }
+        for (port, count) in ports.enumerated() where count > 0 {
+            result.append(("port 0x\(String(port, radix: 16))", count))
+        }
         for (place, count) in pages { result.append(("memory 0x\(String(place, radix: 16))", count)) }
         return result.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     }

@@ -21,7 +21,8 @@ public final class QueueThread: @unchecked Sendable {
     ///   - others: more queues whose doorbells wake the thread.
     ///   - name: for people that look at the process, at most 15 bytes.
     public init(
-        _ active: ActiveQueue, others: [ActiveQueue] = [], name: String, _ body: @escaping @Sendable (QueueThread) -> Void
+        _ active: ActiveQueue, others: [ActiveQueue] = [], name: String,
+        _ body: @escaping @Sendable (QueueThread) -> Void
     ) throws(UrsaError) {
         self.active = active
         epoll = OwnedFD(try check(clinux_epoll_create(), "make an epoll descriptor"))

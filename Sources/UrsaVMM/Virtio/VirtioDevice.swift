@@ -105,7 +105,9 @@ public final class DeviceConfiguration: Sendable {
 
     /// Writes a field little endian, as one step for the driver.
     public func set<T: FixedWidthInteger>(_ value: T, at offset: Int) {
-        set((0..<MemoryLayout<T>.size).map { UInt8(truncatingIfNeeded: value >> T(truncatingIfNeeded: 8 * $0)) }, at: offset)
+        set(
+            (0..<MemoryLayout<T>.size).map { UInt8(truncatingIfNeeded: value >> T(truncatingIfNeeded: 8 * $0)) },
+            at: offset)
     }
 
     /// Writes a field of bytes, as one step for the driver.

@@ -15,7 +15,8 @@ extension Entry {
             guard let loaded else { return }
             try need(loaded.range.lowerBound >= KernelImage.lowest, "a kernel over the tables")
             try need(
-                memory.pointer(loaded.range.lowerBound, UInt64(loaded.range.count)) != nil, "a kernel outside of memory")
+                memory.pointer(loaded.range.lowerBound, UInt64(loaded.range.count)) != nil, "a kernel outside of memory"
+            )
             _ = try accepted { () throws(UrsaError) in
                 try BootTables.write(
                     loaded, initrd: file.raw, commandLine: "quiet", map: MemoryMap(memory, hasPCI: true), rsdp: 0xe0000,
@@ -49,7 +50,8 @@ extension Entry {
                     _ = bench.bus.read(address, size: size)
                 } else {
                     let value = UInt64(bytes[at + 2]) &* 0x0101_0101_0101_0101
-                    bench.bus.write(address, size: size, value: size == 8 ? value : value & (1 << (8 * UInt64(size)) - 1))
+                    bench.bus.write(
+                        address, size: size, value: size == 8 ? value : value & (1 << (8 * UInt64(size)) - 1))
                 }
             }
             try need(bench.line.takeSent().count <= SerialLine.capacity, "a line without end")

@@ -9,7 +9,8 @@ extension Entry {
             // However the bytes are cut, the answers are the same.
             let whole = try answers(pieces(bytes, bytes.count))
             for length in [1, 7] {
-                try need(try answers(pieces(bytes, length)) == whole, "pieces of \(length) bytes are answered otherwise")
+                try need(
+                    try answers(pieces(bytes, length)) == whole, "pieces of \(length) bytes are answered otherwise")
             }
         }
     ]
@@ -21,7 +22,8 @@ extension Entry {
         for piece in pieces {
             session.append(piece)
             while let answer = session.next(machine) {
-                try need(answer["return"] != nil || answer["error"]?["class"]?.string != nil, "no answer: \(answer.text)")
+                try need(
+                    answer["return"] != nil || answer["error"]?["class"]?.string != nil, "no answer: \(answer.text)")
                 answers.append(answer.text)
                 try need(answers.count <= 4097, "more answers than bytes")
             }

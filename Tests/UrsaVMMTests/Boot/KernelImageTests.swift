@@ -106,7 +106,8 @@ import UrsaBase
         #expect(kernel.setupHeader?.count == 0x268 - 0x1f1)
     }
 
-    @Test(.enabled(if: has("lz4"), "needs lz4")) func `a bzImage packed by lz4 is unpacked to where its ELF file belongs`() throws {
+    @Test(.enabled(if: has("lz4"), "needs lz4"))
+    func `a bzImage packed by lz4 is unpacked to where its ELF file belongs`() throws {
         var tiny = TinyKernel()
         for number in 0..<3000 { tiny.print(number % 7 == 0 ? "ab" : "\(number)") }
         var packed = try Program("lz4", ["-l", "-9", "-c", "-"]).run(input: tiny.elf).output
@@ -123,7 +124,10 @@ import UrsaBase
         var plain: [UInt8] = []
         while plain.count < count {
             let byte = UInt8(random.below(256))
-            plain += random.below(3) == 0 ? [UInt8](repeating: byte, count: random.below(600)) : (0..<random.below(40)).map { _ in UInt8(random.below(256)) }
+            plain +=
+                random.below(3) == 0
+                ? [UInt8](repeating: byte, count: random.below(600))
+                : (0..<random.below(40)).map { _ in UInt8(random.below(256)) }
             if plain.count > 5000, random.below(4) == 0 { plain += plain[(plain.count - 4000)..<(plain.count - 100)] }
         }
         plain.removeLast(plain.count - count)
@@ -158,7 +162,9 @@ import UrsaBase
         list(wide)
         list(inverse)
         list(narrow)
-        for (index, place) in narrow.enumerated() { image.put(UInt32(0x8100_0000 + index), at: Int(place - 0x100_0000)) }
+        for (index, place) in narrow.enumerated() {
+            image.put(UInt32(0x8100_0000 + index), at: Int(place - 0x100_0000))
+        }
         #expect(ram.write(image, at: 0x100_0000))
         let range: Range<UInt64> = 0x100_0000..<(0x100_0000 + size)
         #expect(KernelMove.moveAtRandom(range, lists: lists, alignment: 0x20_0000, hasInverse: true, in: ram))

@@ -27,9 +27,10 @@ import UrsaDisk
         let device: BlockDevice
         let faults = Locked<[String]>([])
 
-        init(_ image: any DiskWriter, readOnly: Bool = false, queues: Int = 1, engine: RequestQueue.Engine? = nil,
-            features: (VirtioFeatures) -> VirtioFeatures = { $0 }) throws
-        {
+        init(
+            _ image: any DiskWriter, readOnly: Bool = false, queues: Int = 1, engine: RequestQueue.Engine? = nil,
+            features: (VirtioFeatures) -> VirtioFeatures = { $0 }
+        ) throws {
             let faults = faults
             device = try BlockDevice(
                 image, readOnly: readOnly, serial: "a-serial-number", queues: queues, engine: engine,
@@ -177,7 +178,8 @@ import UrsaDisk
             #expect(try File.read(folder.file("disk"), limit: 16 << 20) == model)
         } else {
             try Program("qemu-img", ["check", "-q", folder.file("disk")]).require("check")
-            try Program("qemu-img", ["convert", "-O", "raw", folder.file("disk"), folder.file("raw")]).require("convert")
+            try Program("qemu-img", ["convert", "-O", "raw", folder.file("disk"), folder.file("raw")]).require(
+                "convert")
             #expect(try File.read(folder.file("raw"), limit: 16 << 20) == model)
         }
     }
@@ -291,7 +293,9 @@ import UrsaDisk
         #expect(try disk.run(1, sector: 0, reads: [65536]).status == 0)
         #expect(try disk.run(4, sector: 0).status == 0)
         var failed = 0
-        for round in 1..<20 where try disk.run(1, sector: UInt64(round) * 128, reads: [65536]).status == 1 { failed += 1 }
+        for round in 1..<20 where try disk.run(1, sector: UInt64(round) * 128, reads: [65536]).status == 1 {
+            failed += 1
+        }
         #expect(failed > 10)
         #expect(disk.faults.withLock { $0.count } == failed)
         #expect(try disk.run(0, sector: 0, writes: [65536]).status == 0)

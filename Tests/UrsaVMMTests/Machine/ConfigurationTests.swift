@@ -18,7 +18,9 @@ import UrsaBase
         #expect(made.name == "web" && made.cpus == 2 && made.memory == 512 << 20 && made.kvm == 13)
         #expect(made.profile == .mmio && made.hugePages && made.isMergeable)
         #expect(made.boot == .init(kernel: 14, initrd: 15, arguments: "console=ttyS0"))
-        #expect(made.disks.map(\.serial) == ["root"] && made.disks[0].layers.map(\.fd) == [16, 17] && made.disks[0].isReadOnly)
+        #expect(
+            made.disks.map(\.serial) == ["root"] && made.disks[0].layers.map(\.fd) == [16, 17]
+                && made.disks[0].isReadOnly)
         #expect(made.nics.map(\.backend) == [.tap(18, vhost: 19), .frames(20)] && made.nics[0].mtu == 1500)
         #expect(made.console == .socket(10) && made.monitors == [11, 12] && made.virtioConsole == 21)
         #expect(made.vsock == .init(cid: 3, listener: 22, folder: 23) && !made.hasEntropy && made.hasBalloon)
@@ -31,7 +33,8 @@ import UrsaBase
         (#","format":"raw""#, "", "never guessed"), (#""serial":"root""#, #""serial":"a b""#, "disks[0].serial"),
         (#""frames":20"#, #""frames":20,"tap":4"#, "nics[1].tap"), (#"52:54:00:00:00:02"#, "52:54", "nics[1].mac"),
         (#""console":10"#, #""console":"tty""#, "console"), (#""cid":3"#, #""cid":2"#, "vsock.cid"),
-        (#""monitors":[11,12]"#, #""monitors":[true]"#, "monitors"), (#""balloon":true"#, #""baloon":true"#, "baloon is not known"),
+        (#""monitors":[11,12]"#, #""monitors":[true]"#, "monitors"),
+        (#""balloon":true"#, #""baloon":true"#, "baloon is not known"),
         (#""readOnly":true"#, #""readonly":true"#, "disks[0].readonly is not known"),
     ])
     func `a fault is told with its key`(_ old: String, _ new: String, _ words: String) throws {

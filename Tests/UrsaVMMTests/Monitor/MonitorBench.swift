@@ -71,7 +71,8 @@ final class MonitorBench {
         let events = try MonitorEvents()
         self.events = events
         let listeners = [
-            SharedFD(try UnixSocket.listen(folder + "/monitor0")), SharedFD(try UnixSocket.listen(folder + "/monitor1")),
+            SharedFD(try UnixSocket.listen(folder + "/monitor0")),
+            SharedFD(try UnixSocket.listen(folder + "/monitor1")),
         ]
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw UrsaError.system(.current, "make a pipe") }

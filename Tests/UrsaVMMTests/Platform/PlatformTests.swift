@@ -126,7 +126,11 @@ import UrsaBase
         var got: [UInt8] = []
         let deadline = Deadline.after(seconds: 10)
         while got.count < typed.count, !deadline.isPast {
-            if port.read(offset: 5, size: 1) & 1 == 1 { got.append(UInt8(port.read(offset: 0, size: 1))) } else { sched_yield() }
+            if port.read(offset: 5, size: 1) & 1 == 1 {
+                got.append(UInt8(port.read(offset: 0, size: 1)))
+            } else {
+                sched_yield()
+            }
         }
         #expect(got == typed)
         line.stop()

@@ -46,7 +46,9 @@ import UrsaBase
     }
 
     @Test func `parts of a queue must be aligned`() {
-        for (descriptors, available, used) in [(0x1008, 0x4000, 0x6000), (0x1000, 0x4001, 0x6000), (0x1000, 0x4000, 0x6002)]
+        for (descriptors, available, used) in [
+            (0x1008, 0x4000, 0x6000), (0x1000, 0x4001, 0x6000), (0x1000, 0x4000, 0x6002),
+        ]
             as [(UInt64, UInt64, UInt64)]
         {
             let layout = QueueLayout(size: 8, descriptors: descriptors, available: available, used: used)
@@ -82,7 +84,8 @@ import UrsaBase
     }
 
     @Test func `an indirect table is followed`() throws {
-        driver.addIndirect([.read(Self.data, 16), .write(Self.data + 64, 8), .write(Self.data + 128, 1)], table: 0x9000)
+        driver.addIndirect(
+            [.read(Self.data, 16), .write(Self.data + 64, 8), .write(Self.data + 128, 1)], table: 0x9000)
         var queue = try queue()
         var chain = Chain(capacity: 16)
         guard case .chain = queue.next(into: &chain) else { throw UrsaError(.bug, "no chain") }
@@ -139,9 +142,11 @@ import UrsaBase
         #expect(try fault() == .tooLong)
     }
 
-    @Test(arguments: [
-        (1 << 20, 1), ((1 << 20) - 4, 8), (UInt64.max - 3, 8), (UInt64.max, 1), (0x8000_0000, 4096), (4096, UInt32.max),
-    ] as [(UInt64, UInt32)])
+    @Test(
+        arguments: [
+            (1 << 20, 1), ((1 << 20) - 4, 8), (UInt64.max - 3, 8), (UInt64.max, 1), (0x8000_0000, 4096),
+            (4096, UInt32.max),
+        ] as [(UInt64, UInt32)])
     func `a buffer outside of memory breaks the queue`(address: UInt64, length: UInt32) throws {
         driver.add([.read(address, length)])
         #expect(try fault() == .bufferOutside)

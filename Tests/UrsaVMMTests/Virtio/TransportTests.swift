@@ -107,7 +107,8 @@ import UrsaBase
     }
 
     private static func entropyThreads() -> Int {
-        File.list("/proc/self/task").filter { (File.peek("/proc/self/task/\($0)/comm") ?? "").hasPrefix("entropy/") }.count
+        File.list("/proc/self/task").filter { (File.peek("/proc/self/task/\($0)/comm") ?? "").hasPrefix("entropy/") }
+            .count
     }
 
     @Test func `registers of other sizes and past the end do nothing`() throws {

@@ -209,7 +209,8 @@ final class BlockLane: @unchecked Sendable {
             let slot = take(chain.head, ring, status, 1, .discard)
             return requests.add(
                 DiskRequest(
-                    type == 11 ? .discard : .zero(unmap: flags & 1 != 0), at: offset, count: count, token: UInt64(slot)))
+                    type == 11 ? .discard : .zero(unmap: flags & 1 != 0), at: offset, count: count, token: UInt64(slot))
+            )
         default:
             answer(Status.unsupported, status, chain.head, ring, rings)
             return true

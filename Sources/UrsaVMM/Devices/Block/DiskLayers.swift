@@ -28,7 +28,8 @@ public enum DiskLayers {
     }
 
     /// Opens an image that rests on another one and is only read.
-    public static func open(_ layer: consuming Layer, over backing: any DiskReader) throws(UrsaError) -> any DiskReader {
+    public static func open(_ layer: consuming Layer, over backing: any DiskReader) throws(UrsaError) -> any DiskReader
+    {
         try open(layer, over: backing, writable: false, locks: true)
     }
 
@@ -63,7 +64,8 @@ public enum DiskLayers {
             }
             guard (header.backingFile != nil) == (backing != nil) else {
                 throw UrsaError(
-                    .usage, backing == nil ? "\(name) rests on an image that was not given" : "\(name) rests on no image")
+                    .usage,
+                    backing == nil ? "\(name) rests on an image that was not given" : "\(name) rests on no image")
             }
             return try Qcow2Image(file: file, header: header, backing: backing)
         default:

@@ -46,7 +46,9 @@ public final class NetworkBackend: Sendable {
             ]
             if clinux_tap_set_offloads(fd.raw, ground) >= 0 {
                 offloads = ground
-                for choice in choices where clinux_tap_set_offloads(fd.raw, offloads | choice) >= 0 { offloads |= choice }
+                for choice in choices where clinux_tap_set_offloads(fd.raw, offloads | choice) >= 0 {
+                    offloads |= choice
+                }
             }
             _ = clinux_tap_set_offloads(fd.raw, 0)
         }

@@ -102,7 +102,8 @@ final class NetworkPair: @unchecked Sendable {
     private func failed(_ result: Int) {
         isDead = true
         device.linkFailed(
-            result == 0 ? "the other side of the network card is gone"
+            result == 0
+                ? "the other side of the network card is gone"
                 : "the host's side of the network card failed: \(Errno(Int32(truncatingIfNeeded: -result)))")
     }
 

@@ -51,7 +51,9 @@ struct ReceiveBuffers: ~Copyable {
         while merges ? bytes < wanted : endBuffer == firstBuffer {
             // The pieces of a frame must fit into one call: what has more is delivered in parts it can't have.
             guard endPiece &- firstPiece < ReceiveBuffers.mostInCall else { break }
-            if endBuffer == ReceiveBuffers.mostBuffers || endPiece &+ chain.capacity > ReceiveBuffers.mostPieces { compact() }
+            if endBuffer == ReceiveBuffers.mostBuffers || endPiece &+ chain.capacity > ReceiveBuffers.mostPieces {
+                compact()
+            }
             switch queue.next(into: &chain) {
             case .none:
                 isExhausted = true
@@ -81,7 +83,10 @@ struct ReceiveBuffers: ~Copyable {
     }
 
     /// Whether a frame may be received. With merging, a driver that gave all it has gets frames that fit into that.
-    var isEnough: Bool { capacity > 12 && (!merges || bytes >= wanted || isExhausted || endPiece &- firstPiece >= ReceiveBuffers.mostInCall) }
+    var isEnough: Bool {
+        capacity > 12
+            && (!merges || bytes >= wanted || isExhausted || endPiece &- firstPiece >= ReceiveBuffers.mostInCall)
+    }
 
     /// Bytes that the next frame may have, with its header.
     private var capacity: Int {
