@@ -18,6 +18,12 @@ extension Machine {
         }
         if configuration.hasEntropy { try devices.attach(EntropyDevice(), slot: Slot.entropy) }
         if configuration.hasBalloon { try devices.attach(BalloonDevice(ram), slot: Slot.balloon) }
+        if let vsock = configuration.vsock {
+            let listener = vsock.listener.map { SharedFD(OwnedFD($0)) }
+            let folder = vsock.folder.map { SharedFD(OwnedFD($0)) }
+            try devices.attach(
+                try VsockDevice(cid: vsock.cid, listener: listener, folder: folder), slot: Slot.vsock)
+        }
         if let listener = configuration.virtioConsole {
             try devices.attach(try ConsoleDevice(listener: OwnedFD(listener)), slot: Slot.console)
         }
