@@ -132,11 +132,15 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             fd: configuration.boot.kernel, into: ram, isMovable: !words.contains("nokaslr"))
         let tables = ACPITables(description, at: MemoryMap.tables.lowerBound)
         guard MemoryMap.tables.lowerBound + UInt64(tables.bytes.count) <= ResetVector.address,
-            ram.write(tables.bytes, at: MemoryMap.tables.lowerBound), ram.write(ResetVector.code, at: ResetVector.address)
+            ram.write(tables.bytes, at: MemoryMap.tables.lowerBound),
+            ram.write(ResetVector.code, at: ResetVector.address)
         else { throw UrsaError(.unsupported, "the machine has too many parts for its ACPI tables") }
         try BootTables.write(
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,
             map: MemoryMap(ram, hasPCI: description.pciWindow64 != nil), rsdp: tables.rsdp, into: ram)
+        // Where firmware would be entered after a reset. Linux goes there in real mode when it reboots a machine whose ACPI is
+        // hardware-reduced (arch/x86/kernel/reboot.c: EFI, then BIOS): mov al, 0xfe; out 0x64, al; hlt.
+        _ = ram.write([0xb0, 0xfe, 0xe6, 0x64, 0xf4], at: 0xffff0)
         let state = ProcessorState(kernel.entry, fresh: fresh[0].system)
         try group.all[0].kernel.setSystemRegisters(state.system)
         try group.all[0].kernel.setRegisters(state.general)
