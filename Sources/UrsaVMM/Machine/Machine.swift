@@ -214,7 +214,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             }
         }
         // What the start needed is not needed any more; the program's text comes back from the page cache where it is.
-        loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
+        // Again when the guest's own start, which looks at every device, is over.
+        for seconds in [0.5, 2, 10] { loop.after(seconds: seconds) { _ = clinux_give_back_memory() } }
         try loop.run()
         // The handlers hold loop and machine.
         loop.remove(wake.raw)
