@@ -18,7 +18,9 @@ extension Qcow2Image {
         defer { monitor.leave() }
         let found = try checkInside(.all)
         guard found.corruptions <= found.corruptionsFixed, found.failures == 0 else {
-            throw damaged("it was not closed, and mending its refcounts failed: \(found)")
+            throw damaged(
+                "it was not closed, and mending its refcounts failed: \(found.corruptions) things in its tables are wrong, "
+                    + "\(found.corruptionsFixed) of them could be mended, \(found.failures) could not be read")
         }
     }
 

@@ -12,7 +12,8 @@ enum ResetVector {
     static var code: [UInt8] {
         let port = ACPITables.Port.reset
         return [
-            0xba, UInt8(truncatingIfNeeded: port), UInt8(truncatingIfNeeded: port >> 8), 0xb0, ACPITables.resetValue, 0xee, 0xf4,
+            0xba, UInt8(truncatingIfNeeded: port), UInt8(truncatingIfNeeded: port >> 8), 0xb0, ACPITables.resetValue,
+            0xee, 0xf4,
             0xeb, 0xfd,
         ]
     }

@@ -1,4 +1,4 @@
-import CLinux
+public import CLinux
 import Glibc
 import Synchronization
 public import UrsaBase
@@ -74,6 +74,16 @@ public final class QueueThread: @unchecked Sendable {
     public func wait(milliseconds: Int32 = -1) {
         var event = clinux_event()
         _ = clinux_epoll_wait(epoll.raw, &event, 1, milliseconds)
+    }
+
+    /// Sleeps likewise, and names what woke: descriptors, and whether they can be read and written.
+    ///
+    /// - Parameter events: room for at most 64.
+    public func wait(
+        into events: UnsafeMutableBufferPointer<clinux_event>, milliseconds: Int32 = -1
+    ) -> Int {
+        guard let start = events.baseAddress else { return 0 }
+        return Int(max(0, clinux_epoll_wait(epoll.raw, start, Int32(min(events.count, 64)), milliseconds)))
     }
 
     /// Takes every chain as it comes, until the thread has to end or the driver breaks the rules.

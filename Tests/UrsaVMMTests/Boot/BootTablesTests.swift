@@ -25,7 +25,8 @@ import UrsaBase
         let disk = (0..<9000).map { UInt8(truncatingIfNeeded: $0 * 7) }
         let ram = try write(.linux64(0x100_0000), memory: 5 << 30, initrd: disk)
         let page = BootPlace.zeroPage
-        #expect(ram.load(page + 0x228, as: UInt32.self).flatMap { ram.read(6, at: UInt64($0)) } == Array("quiet\0".utf8))
+        #expect(
+            ram.load(page + 0x228, as: UInt32.self).flatMap { ram.read(6, at: UInt64($0)) } == Array("quiet\0".utf8))
         let address = try #require(ram.load(page + 0x218, as: UInt32.self))
         // As high as the kernel reaches, below the end of what it said.
         #expect(address == 0x3800_0000 - 12288)
@@ -64,12 +65,15 @@ import UrsaBase
             return "accepted"
         }
         #expect(
-            refusal { _ = try write(.linux64(0x100_0000), memory: 34 << 20, initrd: [UInt8](repeating: 1, count: 3 << 20)) }
-                .contains("ram disk of 3M does not fit"))
+            refusal {
+                _ = try write(.linux64(0x100_0000), memory: 34 << 20, initrd: [UInt8](repeating: 1, count: 3 << 20))
+            }
+            .contains("ram disk of 3M does not fit"))
         #expect(
             refusal {
                 _ = try write(
-                    .linux64(0x100_0000), memory: 64 << 20, initrd: [1], commandLine: String(repeating: "a", count: 101))
+                    .linux64(0x100_0000), memory: 64 << 20, initrd: [1], commandLine: String(repeating: "a", count: 101)
+                )
             }.contains("takes 100"))
         #expect(
             refusal { _ = try write(.linux64(0x100_0000), memory: 64 << 20, initrd: [1], commandLine: "a\nb") }

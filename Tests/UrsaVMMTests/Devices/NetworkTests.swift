@@ -24,12 +24,21 @@ import UrsaBase
                 log: { text in messages.withLock { $0.append(text) } })
             driven = try DrivenDevice(device)
             driven.start(features: features(device.offeredFeatures), size: 256)
+            receive = try #require(driven.queues[0])
+            transmit = try #require(driven.queues[1])
+        }
+
+        /// A reset, and the way to a running device again.
+        func restart() {
+            driven.start(size: 256)
+            receive.forget()
+            transmit.forget()
         }
 
         deinit { driven.transport.resetMachine() }
 
-        var receive: DriverQueue { driven.queues[0]! }
-        var transmit: DriverQueue { driven.queues[1]! }
+        let receive: DriverQueue
+        let transmit: DriverQueue
 
         func giveBuffers(_ count: Int, of size: Int, from first: Int = 0) {
             for number in first..<first + count {
@@ -236,7 +245,7 @@ import UrsaBase
             card.giveBuffers(8, of: 1600)
             card.send(Self.frame(60))
             card.driven.put(0x70, 0)
-            card.driven.start(size: 256)
+            card.restart()
             while let frame = takeFrame(peer.raw, seconds: 0) { #expect(frame == Self.frame(60)) }
         }
         // What still lies in the socket comes first.

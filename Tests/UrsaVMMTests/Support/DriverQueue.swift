@@ -37,6 +37,14 @@ final class DriverQueue {
         free = Array((0..<size).reversed())
     }
 
+    /// Begins again, as the device does after a reset; the rings are clear.
+    func forget() {
+        made = 0
+        seen = 0
+        chains = [:]
+        free = Array((0..<size).reversed())
+    }
+
     func descriptor(_ index: UInt16, _ address: UInt64, _ length: UInt32, _ flags: UInt16 = 0, next: UInt16 = 0) {
         descriptor(in: layout.descriptors, UInt64(index), address, length, flags, next: next)
     }

@@ -24,14 +24,16 @@ enum LabFamily: Family {
         var memory: [String: Series] = [:]
         for line in output.split(separator: "\n") {
             let words = line.split(separator: " ")
-            guard words.count == 4, words[0] == "sample", let time = Double(words[2]), let size = Double(words[3]) else {
+            guard words.count == 4, words[0] == "sample", let time = Double(words[2]), let size = Double(words[3])
+            else {
                 continue
             }
             times[String(words[1]), default: Series()].add(time)
             memory[String(words[1]), default: Series()].add(size)
         }
         func figure(
-            _ name: String, _ meaning: String, _ values: [String: Series], _ ours: String, _ peer: String, _ unit: String,
+            _ name: String, _ meaning: String, _ values: [String: Series], _ ours: String, _ peer: String,
+            _ unit: String,
             _ goal: Goal
         ) throws(UrsaError) -> Figure {
             guard let ours = values[ours], let peer = values[peer], ours.values.count == bench.runs else {
@@ -52,7 +54,8 @@ enum LabFamily: Family {
                 "ms", .ratio(0.8)),
             try figure("boot.q35", start + "ELF kernel; QEMU q35", times, "ours-elf", "q35-elf", "ms", .ratio(0.8)),
             try figure(
-                "memory", "resident memory besides the guest's; QEMU microvm's", memory, "ours-elf", "microvm-elf", "MiB",
+                "memory", "resident memory besides the guest's; QEMU microvm's", memory, "ours-elf", "microvm-elf",
+                "MiB",
                 .value(5)),
             try figure(
                 "memory.share", "the same, as a share of QEMU's", memory, "ours-elf", "microvm-elf", "MiB",
