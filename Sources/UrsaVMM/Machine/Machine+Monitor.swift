@@ -1,4 +1,5 @@
 public import UrsaBase
+import UrsaDisk
 
 /// What QMP asks of a machine.
 extension Machine: MonitoredMachine {
