@@ -13,7 +13,7 @@ export PREFIX DESTDIR ONLY
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make bench ONLY=network     one family of benchmarks: network firewall start ps keeper image boot"
+	@echo "  make bench ONLY=network     one family of benchmarks: network firewall start ps keeper image boot lab"
 	@echo "  make install PREFIX=/usr    somewhere else than /usr/local; DESTDIR= is for packagers"
 
 packages:

@@ -28,13 +28,14 @@ public struct InterruptRoute: Sendable, Hashable {
     /// How many pins the kernel's IOAPIC has; numbers of messages come after them.
     public static let ioAPICPins: UInt32 = 24
 
-    /// The lines of a PC: the timer is at pin 2 of the IOAPIC (which MADT must tell), all others at their own numbers.
+    /// The lines that KVM's own first table has: each number leads to the pin of the same number, below 16 of the 8259s too
+    /// (arch/x86/kvm/irq_comm.c, default_routing).
     public static let pc: [InterruptRoute] = {
         var routes: [InterruptRoute] = []
         for gsi in 0..<ioAPICPins {
-            if gsi < 8, gsi != 2 { routes.append(InterruptRoute(gsi: gsi, target: .firstPIC(pin: gsi))) }
+            routes.append(InterruptRoute(gsi: gsi, target: .ioAPIC(pin: gsi)))
+            if gsi < 8 { routes.append(InterruptRoute(gsi: gsi, target: .firstPIC(pin: gsi))) }
             if (8..<16).contains(gsi) { routes.append(InterruptRoute(gsi: gsi, target: .secondPIC(pin: gsi - 8))) }
-            if gsi != 2 { routes.append(InterruptRoute(gsi: gsi, target: .ioAPIC(pin: gsi == 0 ? 2 : gsi))) }
         }
         return routes
     }()

@@ -126,7 +126,8 @@ import UrsaBase
 
     @Test func `the dirty log has the pages that the guest wrote, once`() throws {
         let kvm = try KVM()
-        let guest = try BareGuest([0xa2, 0x00, 0x30, 0xa2, 0x00, 0x50, 0xf4])  // mov [0x3000], al; mov [0x5000], al; hlt
+        // mov [0x3000], al; mov [0x5000], al; hlt
+        let guest = try BareGuest([0xa2, 0x00, 0x30, 0xa2, 0x00, 0x50, 0xf4])
         try guest.machine.setSlot(
             0, at: 0, guest.memory.base, 0x10000, options: .logsDirtyPages, owner: guest.memory)
         #expect(try guest.processor.enter() == .exited)

@@ -127,8 +127,6 @@ struct ACPITables {
         body += [1, 12, 0, 0]
         body.append(little: UInt32(truncatingIfNeeded: AddressMap.ioAPIC))
         body.append(little: UInt32(0))
-        // The timer of the ISA bus is at pin 2 (InterruptRoute.pc).
-        body += [2, 10, 0, 0, 2, 0, 0, 0, 0, 0]
         // NMI at LINT1 of all.
         body += [4, 6, 0xff, 0, 0, 1]
         return table("APIC", revision: 5, body)

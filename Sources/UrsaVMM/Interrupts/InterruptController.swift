@@ -22,8 +22,8 @@ public final class InterruptController: Sendable {
 
     /// The interrupts of a machine that has the kernel's interrupt chips, or of none.
     public init(_ hypervisor: Hypervisor?) throws(UrsaError) {
+        // KVM's own first table leads to the same pins; to set it here would cost a start milliseconds.
         self.hypervisor = hypervisor
-        try hypervisor?.machine.setRoutes(InterruptRoute.pc)
     }
 
     /// An edge-triggered pin of the IOAPIC (and, below 16, of the 8259s); a pin is given out once.

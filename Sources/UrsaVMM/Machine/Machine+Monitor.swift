@@ -13,9 +13,15 @@ extension Machine: MonitoredMachine {
         group.all.map { MonitoredProcessor(index: $0.index, thread: $0.threadID) }
     }
     /// The disks.
-    public var disks: [MonitoredDisk] { [] }
+    public var disks: [MonitoredDisk] {
+        zip(blocks, configuration.disks).map { device, disk in
+            MonitoredDisk(
+                format: disk.layers[0].format.rawValue, size: device.image.size, backingLayers: disk.layers.count - 1,
+                isReadOnly: disk.isReadOnly)
+        }
+    }
     /// Bytes that the balloon leaves to the guest.
-    public var balloon: UInt64? { nil }
+    public var balloon: UInt64? { balloonDevice?.actual }
 
     /// Stops the processors.
     public func stop() throws(UrsaError) { try pauseProcessors() }
@@ -32,6 +38,7 @@ extension Machine: MonitoredMachine {
     public func quit() { request(.powerOff(.hostQuit)) }
     /// Sets the balloon.
     public func setBalloon(_ bytes: UInt64) throws(UrsaError) {
-        throw UrsaError(.notFound, "this machine has no balloon")
+        guard let balloonDevice else { throw UrsaError(.notFound, "this machine has no balloon") }
+        balloonDevice.setTarget(bytes)
     }
 }

@@ -24,7 +24,11 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     let powerButton: InterruptLine
     let devices: VirtioDevices
     let events: MonitorEvents
+    /// Devices that the monitor asks about; set in `init` and constant afterwards.
+    var blocks: [BlockDevice] = []
+    var balloonDevice: BalloonDevice?
     private let clock = Clock()
+    /// What it is doing; on the thread of `run`.
     public private(set) var state = MachineState.prelaunch
     /// The paravirtual clock while the processors are stopped.
     private var stoppedClock: UInt64?
@@ -35,6 +39,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     private let wake: OwnedFD
     private let inbox: RequestInbox
     private var outcome: Outcome?
+    /// Descriptors that are kept for the machine's whole life.
+    private let files: [SharedFD]
     /// When the processors were first let go.
     private(set) var started = Deadline.now
 
@@ -51,20 +57,23 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     /// - Parameter isCounting: counts exits by port and address, for `exitReport`.
     public init(_ configuration: MachineConfiguration, isCounting: Bool = false) throws(UrsaError) {
         self.configuration = configuration
+        let kept = [configuration.boot.kernel] + [configuration.boot.initrd].compactMap { $0 } + configuration.monitors
+        files = kept.map { SharedFD(OwnedFD($0)) }
         let kvm = KVM(adopting: OwnedFD(configuration.kvm))
         let version = try kvm.apiVersion()
         guard version == 12 else { throw UrsaError(.unsupported, "KVM's interface has version \(version), not 12") }
         let hypervisor = Hypervisor(try kvm.makeVirtualMachine())
         self.hypervisor = hypervisor
-        try hypervisor.machine.reserveRealModePages(tss: AddressMap.taskState, identityMap: AddressMap.identityMap)
-        try hypervisor.machine.makeInterruptChips()
-        try hypervisor.machine.makeTimer()
+        // Memory first: once there are chips, each change of the slots waits for the kernel's readers of both.
         ram = try GuestRAM(
             bytes: configuration.memory, hugePages: configuration.hugePages, mergeable: configuration.isMergeable)
         for (slot, region) in ram.regions.enumerated() {
             try hypervisor.machine.setSlot(
                 UInt32(slot), at: region.guestStart, region.base, region.size, owner: ram)
         }
+        try hypervisor.machine.reserveRealModePages(tss: AddressMap.taskState, identityMap: AddressMap.identityMap)
+        try hypervisor.machine.makeInterruptChips()
+        try hypervisor.machine.makeTimer()
         interrupts = try InterruptController(hypervisor)
         doorbells = Doorbells(hypervisor)
         powerButton = try interrupts.makeLine(gsi: Int(ACPITables.eventGSI))
@@ -138,9 +147,6 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         try BootTables.write(
             kernel, initrd: configuration.boot.initrd, commandLine: configuration.boot.arguments,
             map: MemoryMap(ram, hasPCI: description.pciWindow64 != nil), rsdp: tables.rsdp, into: ram)
-        // Where firmware would be entered after a reset. Linux goes there in real mode when it reboots a machine whose ACPI is
-        // hardware-reduced (arch/x86/kernel/reboot.c: EFI, then BIOS): mov al, 0xfe; out 0x64, al; hlt.
-        _ = ram.write([0xb0, 0xfe, 0xe6, 0x64, 0xf4], at: 0xffff0)
         let state = ProcessorState(kernel.entry, fresh: fresh[0].system)
         try group.all[0].kernel.setSystemRegisters(state.system)
         try group.all[0].kernel.setRegisters(state.general)
@@ -208,7 +214,8 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
             }
         }
         // What the start needed is not needed any more; the program's text comes back from the page cache where it is.
-        loop.after(seconds: 0.5) { _ = clinux_give_back_memory() }
+        // Again when the guest's own start, which looks at every device, is over.
+        for seconds in [0.5, 2, 10] { loop.after(seconds: seconds) { _ = clinux_give_back_memory() } }
         try loop.run()
         // The handlers hold loop and machine.
         loop.remove(wake.raw)

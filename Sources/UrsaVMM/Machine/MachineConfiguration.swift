@@ -15,26 +15,34 @@ public struct MachineConfiguration: Sendable, Hashable {
     public struct Layer: Sendable, Hashable {
         /// The formats that are read without guessing.
         public enum Format: String, Sendable, CaseIterable { case raw, qcow2 }
+        /// The open file.
         public var fd: Int32
+        /// Its format.
         public var format: Format
     }
     /// A disk.
     public struct Disk: Sendable, Hashable {
+        /// Its files, the uppermost first.
         public var layers: [Layer]
+        /// Whether the guest may only read.
         public var isReadOnly: Bool
         /// What the guest finds at /dev/disk/by-id, at most 20 bytes of ASCII.
         public var serial: String
     }
     /// A network card.
     public struct NIC: Sendable, Hashable {
+        /// Where frames go.
         public enum Backend: Sendable, Hashable {
             /// A tap with virtio headers, perhaps with the kernel's own half of virtio-net.
             case tap(Int32, vhost: Int32?)
             /// A packet socket, each packet a frame.
             case frames(Int32)
         }
+        /// Where its frames go.
         public var backend: Backend
+        /// Its Ethernet address.
         public var mac: MACAddress
+        /// Largest packet that the guest is told of; nil: nothing is told.
         public var mtu: Int?
     }
     /// Where the serial port leads.
@@ -46,34 +54,56 @@ public struct MachineConfiguration: Sendable, Hashable {
     }
     /// Sockets of the host for the guest's vsock.
     public struct Vsock: Sendable, Hashable {
+        /// The guest's address, from 3.
         public var cid: UInt32
+        /// A listening socket for connections into the guest.
         public var listener: Int32?
+        /// A folder with the sockets of the guest's own connections.
         public var folder: Int32?
     }
     /// What starts first.
     public struct Boot: Sendable, Hashable {
+        /// An open bzImage or ELF file.
         public var kernel: Int32
+        /// An open initial ram disk.
         public var initrd: Int32?
+        /// The kernel's command line.
         public var arguments: String
     }
 
+    /// The machine's name.
     public var name: String
+    /// Its UUID in the form of RFC 4122.
     public var uuid: String
+    /// Processors, 1 … 254.
     public var cpus: Int
     /// Bytes.
     public var memory: UInt64
+    /// /dev/kvm, open for reading and writing.
     public var kvm: Int32
+    /// How devices are reached.
     public var profile: Profile
+    /// Whether pages of 2 MiB are asked for.
     public var hugePages: Bool
+    /// Whether the kernel may share equal pages of machines.
     public var isMergeable: Bool
+    /// What starts first.
     public var boot: Boot
+    /// Disks in order, at most 12.
     public var disks: [Disk]
+    /// Network cards in order, at most 10.
     public var nics: [NIC]
+    /// Where the serial port leads; nil: there is none.
     public var console: Console?
+    /// Listening unix sockets for QMP.
     public var monitors: [Int32]
+    /// A listening socket for a virtio console.
     public var virtioConsole: Int32?
+    /// The guest's vsock.
     public var vsock: Vsock?
+    /// Whether there is a source of randomness.
     public var hasEntropy: Bool
+    /// Whether there is a balloon.
     public var hasBalloon: Bool
 
     /// Reads a configuration.

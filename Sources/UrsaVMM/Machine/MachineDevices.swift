@@ -11,13 +11,19 @@ extension Machine {
     /// Makes the devices that the configuration names. A new kind of device gets its line here.
     func attachDevices() throws(UrsaError) {
         for (index, disk) in configuration.disks.enumerated() {
-            try devices.attach(try makeDisk(disk, index), slot: Slot.disks + index)
+            let device = try makeDisk(disk, index)
+            blocks.append(device)
+            try devices.attach(device, slot: Slot.disks + index)
         }
         for (index, card) in configuration.nics.enumerated() {
             try devices.attach(try makeCard(card), slot: Slot.cards + index)
         }
         if configuration.hasEntropy { try devices.attach(EntropyDevice(), slot: Slot.entropy) }
-        if configuration.hasBalloon { try devices.attach(BalloonDevice(ram), slot: Slot.balloon) }
+        if configuration.hasBalloon {
+            let device = BalloonDevice(ram)
+            balloonDevice = device
+            try devices.attach(device, slot: Slot.balloon)
+        }
         if let vsock = configuration.vsock {
             let listener = vsock.listener.map { SharedFD(OwnedFD($0)) }
             let folder = vsock.folder.map { SharedFD(OwnedFD($0)) }

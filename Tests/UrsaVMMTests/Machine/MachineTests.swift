@@ -112,7 +112,7 @@ import UrsaQMP
         // inc qword [0x1800000]; jmp to it
         kernel.code += [0x48, 0xff, 0x04, 0x25, 0x00, 0x00, 0x80, 0x01, 0xeb, 0xf6]
         let bench = try Bench(kernel, cpus: 2)
-        #expect(bench.read(until: "go") == "go\n")
+        #expect(bench.read(until: "go\n") == "go\n")
         let client = try QMPClient(bench.scratch.file("qmp"))
         func counter() -> UInt64 { bench.machine.ram.load(0x180_0000, as: UInt64.self) ?? 0 }
         try client.execute("stop")
@@ -126,7 +126,7 @@ import UrsaQMP
         #expect(counter() != before)
         #expect(try client.execute("query-cpus-fast").array?.count == 2)
         try client.execute("system_reset")
-        #expect(bench.read(until: "go") == "go\n")
+        #expect(bench.read(until: "go\n") == "go\n")
         try client.execute("stop")
         try client.execute("system_reset")
         #expect(try client.execute("query-status")["status"]?.string == "paused", "a stopped machine stays stopped")
