@@ -10,7 +10,7 @@ fail() {
 }
 folder=$(mktemp -d /tmp/ursa-scene.XXXXXX)
 chmod 755 "$folder"
-trap 'kill ${engine:-} ${feeder:-} 2>/dev/null || true; umount -q "$folder/small" 2>/dev/null; rm -rf "$folder"' EXIT
+trap 'kill ${engine:-} ${feeder:-} 2>/dev/null || true; umount -q "$folder/small" 2>/dev/null || true; rm -rf "$folder"' EXIT
 
 # start CONFIGURATION: runs ursa-vmm with descriptors 13 (KVM), 14 (kernel), 15 (initrd) and what the caller has opened.
 # Its serial port is the pipe behind descriptor 9 and the file $console.
