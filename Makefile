@@ -8,18 +8,18 @@ SECONDS ?= 60
 export PREFIX DESTDIR ONLY
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo picture test bench fuzz campaign format lint install uninstall clean
+.PHONY: help packages build demo picture test bench fuzz campaign lab format lint install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make bench ONLY=network     one family of benchmarks: network firewall start ps keeper image boot"
+	@echo "  make bench ONLY=network     one family of benchmarks: network firewall start ps keeper image boot lab"
 	@echo "  make install PREFIX=/usr    somewhere else than /usr/local; DESTDIR= is for packagers"
 
 packages:
 	@scripts/install-packages build run
 
-build: packages ## the programs, optimized: .build-release/release/ursa, ursa-keeper, ursa-rootless
+build: packages ## the programs, optimized: .build-release/release/ursa, ursa-keeper, ursa-rootless, ursa-vmm
 	@scripts/build
 
 demo: ## two machines on a NAT network that know each other by name
@@ -37,6 +37,9 @@ bench: ## the figures of docs/benchmarks.md, ours and a peer's in the same run (
 fuzz: ## search for inputs that break a parser, a minute for each; ONLY=Spec SECONDS=600
 	@scripts/fuzz $(or $(ONLY),all) $(SECONDS)
 
+lab: packages ## a Linux with a real /dev/kvm on any machine: boots it and says what is there (root)
+	@scripts/lab report
+
 campaign: ## the long tests: kill -9 at every step of every plan (root)
 	@URSA_SLOW=1 URSA_CAMPAIGN=1 scripts/test
 
@@ -53,4 +56,4 @@ uninstall: ## exactly what install wrote
 	@scripts/install uninstall
 
 clean: ## everything that was built here
-	rm -rf .build .build-release .build-keeper .build-demo .build-bench .build-fuzz Benchmarks/.build
+	rm -rf .build .build-release .build-keeper .build-engine .build-demo .build-bench .build-fuzz .build-lab Benchmarks/.build

@@ -16,11 +16,14 @@ let package = Package(
         .executable(name: "ursa", targets: ["ursa"]),
         .executable(name: "ursa-keeper", targets: ["ursa-keeper"]),
         .executable(name: "ursa-rootless", targets: ["ursa-rootless"]),
+        .executable(name: "ursa-vmm", targets: ["ursa-vmm"]),
         .library(name: "UrsaBase", targets: ["UrsaBase"]),
         .library(name: "UrsaModel", targets: ["UrsaModel"]),
         .library(name: "UrsaNet", targets: ["UrsaNet"]),
         .library(name: "UrsaQMP", targets: ["UrsaQMP"]),
         .library(name: "UrsaKeeper", targets: ["UrsaKeeper"]),
+        .library(name: "UrsaKVM", targets: ["UrsaKVM"]),
+        .library(name: "UrsaVMM", targets: ["UrsaVMM"]),
         .library(name: "UrsaDisk", targets: ["UrsaDisk"]),
         .library(name: "UrsaImages", targets: ["UrsaImages"]),
     ],
@@ -42,6 +45,9 @@ let package = Package(
         .target(name: "UrsaNetWatch", dependencies: ["UrsaBase", "CLinux"], swiftSettings: strict),
         .systemLibrary(name: "CCompression"),
         .target(name: "UrsaDisk", dependencies: ["UrsaBase", "CLinux", "CCompression"], swiftSettings: strict),
+        .target(
+            name: "UrsaVMM", dependencies: ["UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
         .target(name: "UrsaRootless", dependencies: ["UrsaNet", "UrsaBase", "CLinux"], swiftSettings: strict),
 
         // What a person may say, and the parts that act on it.
@@ -76,6 +82,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "ursa-keeper", dependencies: ["UrsaKeeper", "UrsaNetWatch", "UrsaBase"], swiftSettings: strict),
+        .executableTarget(name: "ursa-vmm", dependencies: ["UrsaVMM", "UrsaBase"], swiftSettings: strict),
         .executableTarget(name: "ursa-rootless", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
 
         // Tests: unit tests per target, and the suites that drive the real programs.
@@ -101,6 +108,10 @@ let package = Package(
         .testTarget(
             name: "UrsaDoctorTests", dependencies: ["UrsaDoctor", "UrsaKVM", "UrsaBase", "CLinux"],
             swiftSettings: strict),
+        .testTarget(name: "UrsaKVMTests", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
         .testTarget(
             name: "UrsaControlTests",
             dependencies: [
@@ -114,10 +125,13 @@ let package = Package(
             name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-rootless"],
             swiftSettings: strict),
         .testTarget(
+            name: "LabTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-vmm"],
+            exclude: ["Scenes"], swiftSettings: strict),
+        .testTarget(
             name: "HostileTests",
             dependencies: [
                 "TestSupport", "UrsaModel", "UrsaImages", "UrsaDisk", "UrsaNet", "UrsaFirewall", "UrsaKeeper",
-                "UrsaQMP", "UrsaBase", "CLinux",
+                "UrsaVMM", "UrsaQMP", "UrsaBase", "CLinux",
                 "ursa",
                 "ursa-keeper",
             ],

@@ -12,7 +12,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let libraries: [Target.Dependency] = [
-    "UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaDisk", "UrsaImages", "UrsaNet",
+    "UrsaBase", "UrsaQMP", "UrsaKeeper", "UrsaModel", "UrsaDisk", "UrsaImages", "UrsaNet", "UrsaVMM",
 ]
 .map { .product(name: $0, package: "ursa") }
 

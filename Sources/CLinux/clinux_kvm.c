@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -22,6 +23,16 @@ _Static_assert(sizeof(struct clinux_kvm_cpuid)
 int32_t clinux_kvm_ioctl_value(int32_t fd, uint64_t request, uint64_t value) {
     int r = ioctl(fd, request, (unsigned long)value);
     return r < 0 ? -errno : r;
+}
+
+int32_t clinux_kvm_set_routes(int32_t vm, const struct kvm_irq_routing_entry *routes, uint32_t count) {
+    struct kvm_irq_routing *table = calloc(1, sizeof *table + count * sizeof *routes);
+    if (!table) return -ENOMEM;
+    table->nr = count;
+    memcpy(table->entries, routes, count * sizeof *routes);
+    int32_t result = ioctl(vm, KVM_SET_GSI_ROUTING, table) < 0 ? -errno : 0;
+    free(table);
+    return result;
 }
 
 // The kernel's sigset is 64 bits; glibc's sigset_t is larger but starts with them.
@@ -74,3 +85,57 @@ int32_t clinux_kvm_run(int32_t vcpu, int64_t nanoseconds) {
     if (!sigismember(&old, alarm)) pthread_sigmask(SIG_SETMASK, &old, NULL);
     return result;
 }
+
+int32_t clinux_kvm_enter(int32_t vcpu) { return ioctl(vcpu, KVM_RUN, 0) < 0 ? -errno : 0; }
+
+static void take_kick(int signal) { (void)signal; }
+
+enum { KICK_OFFSET = 2 };   // SIGRTMIN and SIGRTMIN + 1 are left to others
+
+int32_t clinux_kvm_install_kick(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = take_kick;   // no SA_RESTART: KVM_RUN must return
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGRTMIN + KICK_OFFSET, &action, NULL) < 0) return -errno;
+    sigset_t kick;
+    sigemptyset(&kick);
+    sigaddset(&kick, SIGRTMIN + KICK_OFFSET);
+    return -pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+}
+
+int32_t clinux_kvm_kick(int32_t tid) {
+    return syscall(SYS_tgkill, getpid(), tid, SIGRTMIN + KICK_OFFSET) < 0 ? -errno : 0;
+}
+
+#ifdef __x86_64__
+// struct kvm_msrs with its elements.
+struct msrs {
+    uint32_t count, padding;
+    struct kvm_msr_entry entries[CLINUX_KVM_MSR_CAPACITY];
+};
+_Static_assert(sizeof(struct msrs) == sizeof(struct kvm_msrs) + CLINUX_KVM_MSR_CAPACITY * sizeof(struct kvm_msr_entry),
+               "the struct repeats the kernel's layout");
+
+int32_t clinux_kvm_get_msrs(int32_t vcpu, struct kvm_msr_entry *entries, uint32_t count) {
+    struct msrs request;
+    if (count > CLINUX_KVM_MSR_CAPACITY) return -E2BIG;
+    request.count = count;
+    request.padding = 0;
+    memcpy(request.entries, entries, count * sizeof *entries);
+    int done = ioctl(vcpu, KVM_GET_MSRS, &request);
+    if (done < 0) return -errno;
+    memcpy(entries, request.entries, (uint32_t)done * sizeof *entries);
+    return done;
+}
+
+int32_t clinux_kvm_set_msrs(int32_t vcpu, const struct kvm_msr_entry *entries, uint32_t count) {
+    struct msrs request;
+    if (count > CLINUX_KVM_MSR_CAPACITY) return -E2BIG;
+    request.count = count;
+    request.padding = 0;
+    memcpy(request.entries, entries, count * sizeof *entries);
+    int done = ioctl(vcpu, KVM_SET_MSRS, &request);
+    return done < 0 ? -errno : done;
+}
+#endif

@@ -25,6 +25,16 @@ public struct KVM: ~Copyable, Sendable {
         public static let ioeventfd = Capability(36)
         /// KVM_CAP_MAX_VCPUS: largest count of virtual processors.
         public static let maximumProcessors = Capability(66)
+        /// KVM_CAP_IRQ_ROUTING: lines of the table of interrupt routes.
+        public static let interruptRoutes = Capability(25)
+        /// KVM_CAP_TSC_CONTROL: the guest's time stamp counter can have another frequency.
+        public static let timeStampControl = Capability(60)
+        /// KVM_CAP_TSC_DEADLINE_TIMER: the local APIC's timer can have a deadline of the time stamp counter.
+        public static let deadlineTimer = Capability(72)
+        /// KVM_CAP_READONLY_MEM: slots that the guest can only read.
+        public static let readOnlyMemory = Capability(81)
+        /// KVM_CAP_IOEVENTFD_ANY_LENGTH: doorbells of every size.
+        public static let doorbellsOfAnySize = Capability(122)
         /// KVM_CAP_IMMEDIATE_EXIT: a run can be refused without losing a signal.
         public static let immediateExit = Capability(136)
     }
@@ -38,6 +48,9 @@ public struct KVM: ~Copyable, Sendable {
     public init(_ device: String = "/dev/kvm") throws(UrsaError) {
         fd = try File.open(device, O_RDWR)
     }
+
+    /// Takes over a descriptor of the device that somebody else opened for reading and writing.
+    public init(adopting descriptor: consuming OwnedFD) { fd = descriptor }
 
     /// The interface version; 12 on every kernel since 2.6.22. Other versions must be refused (api.rst, 4.1).
     public func apiVersion() throws(UrsaError) -> Int {

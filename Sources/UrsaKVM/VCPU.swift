@@ -3,7 +3,9 @@ import Glibc
 public import UrsaBase
 
 /// A virtual processor. Its requests must come from one thread at a time; the kernel serves the thread that made it best.
-public struct VCPU: ~Copyable {
+public struct VCPU: ~Copyable, @unchecked Sendable {
+    // SAFETY: what is mutable is the kernel's, which allows one request at a time; `requestExit` is atomic.
+
     /// Why the guest stopped running.
     public enum Exit: Hashable, Sendable {
         /// An access to an I/O port; `data` is what the guest wrote (empty for a read).
@@ -24,7 +26,7 @@ public struct VCPU: ~Copyable {
         case other(UInt32)
     }
 
-    private let fd: OwnedFD
+    let fd: OwnedFD
     private let shared: VirtualMachine.Shared
     /// The page(s) that the kernel and we share for this processor.
     private let state: UnsafeMutableRawPointer
@@ -85,6 +87,73 @@ public struct VCPU: ~Copyable {
         case UInt32(KVM_EXIT_FAIL_ENTRY): return .entryFailed(run.pointee.fail_entry.hardware_entry_failure_reason)
         case let reason: return .other(reason)
         }
+    }
+}
+
+extension VCPU {
+    /// How `enter` came back.
+    public enum Entry: Sendable {
+        /// The guest needs us: see `exitReason`.
+        case exited
+        /// A signal came, or an exit was requested.
+        case interrupted
+    }
+
+    /// KVM_RUN without limit and without any copying, for a monitor's loop. What the guest waits for (data of a read) must be in
+    /// `runState` before the next call, which completes the access (api.rst, 5, KVM_EXIT_IO).
+    @inline(__always)
+    public func enter() throws(UrsaError) -> Entry {
+        let result = clinux_kvm_enter(fd.raw)
+        if result == 0 { return .exited }
+        if result == -EINTR || result == -EAGAIN { return .interrupted }
+        throw UrsaError.system(Errno(-result), "KVM_RUN")
+    }
+
+    /// Why `enter` returned `.exited` (`KVM_EXIT_…`).
+    @inline(__always)
+    public var exitReason: UInt32 { clinux_kvm_exit_reason(runState) }
+
+    /// The kernel's and our view of the processor, valid while this value lives. Read it by the functions of CLinux
+    /// (`clinux_kvm_port_exit`, …), which copy nothing.
+    @inline(__always)
+    public var runState: UnsafeMutablePointer<kvm_run> { state.assumingMemoryBound(to: kvm_run.self) }
+
+    /// The data of a port exit: where it lies and that it fits, or nil.
+    @inline(__always)
+    public func portData(_ exit: clinux_port_exit) -> UnsafeMutableRawPointer? {
+        let length = UInt64(exit.size) &* UInt64(exit.count)
+        guard length <= UInt64(stateSize), exit.offset <= UInt64(stateSize) &- length else { return nil }
+        return state + Int(exit.offset)
+    }
+
+    /// Makes KVM_RUN return: the next one, or, together with a signal to its thread, the one that is under way (api.rst, 5,
+    /// immediate_exit). From any thread.
+    public func requestExit() { clinux_kvm_request_exit(runState) }
+
+    /// Takes the request back. What it was for must be looked at after this, not before.
+    public func clearExitRequest() { clinux_kvm_clear_exit_request(runState) }
+
+    /// Runnable, halted, waiting for INIT … (`KVM_MP_STATE_…`; KVM_GET_MP_STATE, api.rst, 4.38).
+    public func multiprocessorState() throws(UrsaError) -> UInt32 {
+        try get(CLINUX_KVM_GET_MP_STATE, kvm_mp_state(), "KVM_GET_MP_STATE").mp_state
+    }
+
+    /// Sets whether the processor runs (KVM_SET_MP_STATE).
+    public func setMultiprocessorState(_ state: UInt32) throws(UrsaError) {
+        try set(CLINUX_KVM_SET_MP_STATE, kvm_mp_state(mp_state: state), "KVM_SET_MP_STATE")
+    }
+
+    func get<T>(_ request: UInt64, _ empty: T, _ name: String) throws(UrsaError) -> T {
+        var value = empty
+        let result = withUnsafeMutablePointer(to: &value) { clinux_ioctl(fd.raw, request, $0) }
+        try check(result, name)
+        return value
+    }
+
+    func set<T>(_ request: UInt64, _ value: T, _ name: String) throws(UrsaError) {
+        var value = value
+        let result = withUnsafeMutablePointer(to: &value) { clinux_ioctl(fd.raw, request, $0) }
+        try check(result, name)
     }
 }
 

@@ -215,6 +215,9 @@ public enum Products {
     /// Path of `ursa-rootless`.
     public static var rootless: String? { named("URSA_ROOTLESS_HOLDER", "ursa-rootless") }
 
+    /// Path of `ursa-vmm`; the environment may name a release build.
+    public static var monitor: String? { named("URSA_VMM", "ursa-vmm") }
+
     private static func named(_ variable: String, _ name: String) -> String? {
         if let value = getenv(variable).map({ String(cString: $0) }), !value.isEmpty { return value }
         var buffer = [CChar](repeating: 0, count: 4096)

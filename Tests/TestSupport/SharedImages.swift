@@ -1,14 +1,15 @@
 import Glibc
 import UrsaBase
 
-/// The `tiny` image, built once for a whole test run and lent to each test's own home.
+/// The `tiny` image, and others that a test asks for, built once for a whole test run and lent to each test's own home.
 public enum SharedImages {
     /// The folder is named after what builds the image, so that a change of the builder builds it anew.
     private static let folder = root + "/.build/test-home-" + digest
     private static let root = Path.parent(Path.parent(Path.parent(#filePath)))
     private static let digest: String = {
-        let sources = root + "/Sources/UrsaImages/Tiny"
-        let bytes = File.list(sources).flatMap { (try? File.read(sources + "/" + $0)) ?? [] }
+        let folders = ["Tiny", "Debian"].map { root + "/Sources/UrsaImages/" + $0 }
+        let files = folders.flatMap { folder in File.list(folder).sorted().map { folder + "/" + $0 } }
+        let bytes = files.flatMap { (try? File.read($0)) ?? [] }
         return String(hexadecimal(SHA256.digest(bytes)).prefix(12))
     }()
 
@@ -30,6 +31,13 @@ public enum SharedImages {
         return folder + "/images"
     }
 
+    /// The folder of the shared image store with another image in it, which is built when it is missing: in minutes.
+    public static func path(with image: String) throws -> String {
+        let images = try path()
+        try FileLock.holding(folder + ".lock") { () throws(UrsaError) in try build(image, seconds: 1800) }
+        return images
+    }
+
     /// Lets a home use the shared images.
     public static func lend(to home: String) throws {
         let images = try path()
@@ -37,15 +45,15 @@ public enum SharedImages {
         guard symlink(images, home + "/images") == 0 else { throw UrsaError.system(.current, "lend the images") }
     }
 
-    private static func build() throws(UrsaError) {
+    private static func build(_ image: String = "tiny", seconds: Double = 600) throws(UrsaError) {
         let environment = [
             "URSA_HOME=\(folder)", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME=\(folder)",
         ]
         let known = try Program(Products.ursa, ["image", "ls", "--json"], environment: environment).require(
             "list images")
-        if known.contains("\"tiny\"") { return }
-        try Program(Products.ursa, ["image", "build", "tiny"], environment: environment)
-            .require("build the image tiny", seconds: 600)
+        if known.contains("\"\(image)\"") { return }
+        try Program(Products.ursa, ["image", "build", image], environment: environment)
+            .require("build the image \(image)", seconds: seconds)
     }
 }

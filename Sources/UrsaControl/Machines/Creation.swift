@@ -57,7 +57,9 @@ extension Ursa {
         _ spec: MachineSpec, _ image: Image, _ networks: [NetworkSpec], _ project: String?, _ store: Store
     ) throws(UrsaError) {
         if let fault = Ursa.memoryFault(spec, image) { throw fault }
-        let machineType = try QEMUProbe.find(cache: home.qemuCachePath).machineType
+        let machineType =
+            spec.engine == .native
+            ? NativeEngine.machineType : try QEMUProbe.find(cache: home.qemuCachePath).machineType
         let host = try hostNetworks(store)
         if let size = spec.disk, let disk = image.disk, size < disk.virtualSize {
             throw UrsaError(

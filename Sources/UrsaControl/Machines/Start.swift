@@ -100,19 +100,28 @@ extension Ursa {
     private func startEngines(
         _ records: [MachineRecord], _ store: Store, networksAreDone: @escaping @Sendable () -> Bool
     ) throws(UrsaError) {
-        let qemu = try QEMUProbe.find(cache: home.qemuCachePath)
-        let accelerators = try Accelerators.choose(records.map(\.spec.accelerator), home: home, notice: notice)
         let host = try hostNetworks(store)
         let networks = try store.read { try $0.networks() }
+        let wishes = records.map { record in
+            let cards = record.cards.map { card in
+                host != nil && networks.contains { $0.spec.name == card.network && $0.hasTaps }
+            }
+            let files = record.engineFiles(folder: home.machineFolder(record.name))
+            return Engines.Wish(spec: record.spec, lacks: NativeEngine.lacks(record.spec, images: files, cards: cards))
+        }
+        let engines = try Engines.choose(wishes, home: home, notice: notice)
+        let qemu =
+            engines.contains { $0 != .native } ? try QEMUProbe.find(cache: home.qemuCachePath) : nil
         let keeper = try Programs.keeper()
-        try OSThread.concurrently(Array(zip(records, accelerators))) { (record, accelerator) throws(UrsaError) in
-            try startEngine(record, qemu, accelerator, networks, host, keeper, networksAreDone)
+        try OSThread.concurrently(Array(zip(records, engines))) { (record, engine) throws(UrsaError) in
+            try startEngine(record, engine, qemu, networks, host, keeper, networksAreDone)
         }
     }
 
     private func startEngine(
-        _ record: MachineRecord, _ qemu: QEMUInstallation, _ accelerator: QEMUMachine.Accelerator,
-        _ networks: [NetworkRecord], _ host: HostNetworks?, _ keeper: String, _ networksAreDone: () -> Bool
+        _ record: MachineRecord, _ engine: Engine, _ qemu: QEMUInstallation?, _ networks: [NetworkRecord],
+        _ host: HostNetworks?,
+        _ keeper: String, _ networksAreDone: () -> Bool
     ) throws(UrsaError) {
         let folder = home.machineFolder(record.name)
         guard File.isDirectory(folder) else {
@@ -136,11 +145,7 @@ extension Ursa {
         }
         // An ordinary user has one user id, inside and outside.
         let user = home.isRoot && !home.isRootless ? Program.User(uid: record.uid, gid: record.uid) : nil
-        let launch = try QEMUEngine.make(
-            record.spec, identity: record.id, uuid: Ursa.uuid(record.id), qemu: qemu, machineType: record.machineType,
-            accelerator: accelerator, images: record.engineFiles(folder: folder), nics: cards,
-            user: accelerator == .kvm ? user.map(QEMUEngine.withKVM) : user, settle: [Programs.own(), "settle"],
-            eventsPath: home.eventsPath)
+        let launch = try launch(record, engine, qemu, folder: folder, cards: cards, user: user)
         var descriptors: [Int32: Int32] = [:]
         for (number, tap) in zip(launch.inherited, taps) { descriptors[number] = tap.raw }
         // The descriptors stay open until the keeper has its own.
@@ -150,6 +155,29 @@ extension Ursa {
         } catch {
             throw error.at("machine \(record.name)")
         }
+    }
+
+    private func launch(
+        _ record: MachineRecord, _ engine: Engine, _ qemu: QEMUInstallation?, folder: String, cards: [QEMUEngine.NIC],
+        user: Program.User?
+    ) throws(UrsaError) -> KeeperLaunch {
+        let images = record.engineFiles(folder: folder)
+        let uuid = Ursa.uuid(record.id)
+        let settle = [Programs.own(), "settle"]
+        // The kernel moves packets faster than any engine; the keeper opens the device.
+        let usesVhost = engine != .qemu(.tcg) && access("/dev/vhost-net", R_OK | W_OK) == 0
+        guard case .qemu(let accelerator) = engine, let qemu else {
+            return try NativeEngine.make(
+                record.spec, identity: record.id, uuid: uuid, program: Programs.monitor(), images: images, nics: cards,
+                user: user, usesVhost: usesVhost, settle: settle, eventsPath: home.eventsPath)
+        }
+        // A machine that was made for the other engine takes what this QEMU has.
+        let machineType = record.machineType == NativeEngine.machineType ? nil : record.machineType
+        return try QEMUEngine.make(
+            record.spec, identity: record.id, uuid: uuid, qemu: qemu, machineType: machineType,
+            accelerator: accelerator, images: images, nics: cards,
+            user: accelerator == .kvm ? user.map(QEMUEngine.withKVM) : user, usesVhost: usesVhost, settle: settle,
+            eventsPath: home.eventsPath)
     }
 
     /// Whether machines get taps. The tun node is closed to ordinary users on some systems; root always has it.
@@ -205,6 +233,10 @@ extension MachineRecord {
             files.kernel = kernel.kernel
             files.initrd = kernel.initrd
             files.kernelArguments = kernel.arguments + " ursa.hostname=\(name)"
+        }
+        if let kernel = image.directKernel {
+            let words = image.boot == .disk ? kernel.arguments : files.kernelArguments
+            files.directKernel = .init(kernel: kernel.kernel, initrd: kernel.initrd, arguments: words)
         }
         if File.exists(folder + "/seed.iso") { files.seed = folder + "/seed.iso" }
         return files

@@ -150,6 +150,9 @@ enum Programs {
     /// The keeper: beside `ursa`, or in `../libexec/ursa`; URSA_KEEPER names another (for tests of a build).
     static func keeper() throws(UrsaError) -> String { try find("ursa-keeper", variable: "URSA_KEEPER") }
 
+    /// The native engine's monitor, found in the same way; URSA_VMM names another.
+    static func monitor() throws(UrsaError) -> String { try find(NativeEngine.programName, variable: "URSA_VMM") }
+
     /// The holder of ordinary users' private hosts, found in the same way; URSA_ROOTLESS_HOLDER names another.
     static func rootless() throws(UrsaError) -> String { try find("ursa-rootless", variable: "URSA_ROOTLESS_HOLDER") }
 

@@ -45,9 +45,11 @@ public struct MachineView: Sendable {
     public var enginePid: Int32?
     /// Process id of the keeper while it runs.
     public var keeperPid: Int32?
+    /// What runs it, or ran it last: `native`, `qemu`; nil when it never ran.
+    public var engine: String?
     /// Accelerator of the running engine: `kvm`, `tcg`.
     public var accelerator: String?
-    /// Versioned machine type, pinned when the machine was made: `pc-q35-7.2`.
+    /// Versioned machine type, pinned when the machine was made: `pc-q35-7.2`, `ursa-1`.
     public var machineType: String
 
     /// The view as JSON, for `--json`.
@@ -66,7 +68,7 @@ public struct MachineView: Sendable {
             "made": .string(timestamp(made)),
             "started": started.map { .string(timestamp($0)) },
             "restarts": .integer(Int64(restarts)),
-            "engine": .string("qemu"),
+            "engine": .string(engine ?? spec.engine.rawValue),
             "accelerator": accelerator.map(JSON.string),
             "machineType": .string(machineType),
             "enginePid": enginePid.map { .integer(Int64($0)) },

@@ -58,13 +58,14 @@ extension Ursa {
         } else if run.status?.failed == true {
             state = .failed
         }
+        let used = Engines.used(folder: home.machineFolder(record.name))
         return MachineView(
             name: record.name, state: state, reason: reason, spec: record.spec, project: record.project,
             cards: record.cards, started: run.isLive ? run.status?.started : nil, made: record.made,
             restarts: run.isLive ? run.status?.restarts ?? 0 : 0,
             enginePid: run.engineLives ? run.status?.engine?.pid : nil,
             keeperPid: run.keeperLives ? run.status?.keeper?.pid : nil,
-            accelerator: run.isLive ? Accelerators.used(folder: home.machineFolder(record.name)) : nil,
+            engine: used?.engine, accelerator: run.isLive ? used?.accelerator : nil,
             machineType: record.machineType)
     }
 

@@ -265,10 +265,9 @@ public final class RequestQueue {
                 try finish(slot, error, body)
             }
         }
-        if !held.isEmpty {
-            startHeld()
-            if engine == .ring { try submit() }
-        }
+        if !held.isEmpty { startHeld() }
+        // Also for what went from the ring to a thread just now: whoever sleeps on the ring must hear of its end.
+        if engine == .ring { try submit() }
         return count
     }
 

@@ -6,7 +6,10 @@ struct KVMDeviceCheck: Check {
 
     func examine(_ host: HostFacts) -> [Finding] {
         switch host.probe() {
-        case .ok: return [ok("/dev/kvm runs guest kernels at full speed")]
+        case .ok:
+            let engine =
+                host.hasOwnProgram("ursa-vmm") ? "" : "; the native engine, ursa-vmm, is not installed: QEMU runs all"
+            return [ok("/dev/kvm runs guest kernels at full speed\(engine)")]
         case .unusable(let reason): return [warning("\(reason): machines are emulated (accelerator tcg)")]
         case .slow(let speed):
             return [

@@ -81,6 +81,16 @@ public struct HostFacts: Sendable {
         return folders.lazy.compactMap { Path.program(path($0) + "/" + name) }.first
     }
 
+    /// Whether a program of ours stands where `ursa` looks for it: beside itself, or in ../libexec/ursa.
+    func hasOwnProgram(_ name: String) -> Bool {
+        guard root.isEmpty else { return program(name) != nil }
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = max(0, readlink("/proc/self/exe", &buffer, buffer.count - 1))
+        let folder = Path.parent(String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        let places = ["\(folder)/\(name)", "\(Path.parent(folder))/libexec/ursa/\(name)"]
+        return places.contains { (place: String) in access(place, X_OK) == 0 }
+    }
+
     /// What a program prints; nil when it is missing, fails, or takes more than 20 seconds.
     func output(_ name: String, _ arguments: [String]) -> Program.Output? {
         guard let path = program(name) else { return nil }

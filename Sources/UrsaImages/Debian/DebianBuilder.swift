@@ -36,6 +36,7 @@ struct DebianBuilder {
         let packages = try File.readText(root + "/var/lib/dpkg/status", limit: 64 << 20)
         let count = packages.split(separator: "\n").count { $0.hasPrefix("Package: ") }
         try clean(root)
+        let kernel = try takeKernel(root)
 
         let raw = scratch + "/disk.raw"
         try makeDisk(raw, root: root)
@@ -47,7 +48,7 @@ struct DebianBuilder {
         try Qcow2Image.create(try ImageFile.create(disk), Qcow2CreateOptions(size: source.size)).close()
         try Conversion.fill(disk, format: .qcow2, from: source)
         return Image(
-            name: "debian", boot: .disk,
+            name: "debian", boot: .disk, diskKernel: kernel,
             disk: DiskFile(path: disk, format: .qcow2, virtualSize: DebianBuilder.diskSize),
             readyPort: 22, user: "root", readyMarker: DebianGuest.readyMarker, seed: .noCloud,
             origin: "built from \(count) packages of Debian \(release)")
@@ -110,6 +111,25 @@ struct DebianBuilder {
         try File.replace(root + "/etc/hostname", text: "debian\n", mode: 0o644)
         try File.replace(
             root + "/etc/hosts", text: "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n", mode: 0o644)
+    }
+
+    /// The kernel and its initramfs beside the disk, for engines that have no firmware. They follow the links that GRUB's
+    /// menu follows; the image's kernel is started then also when the machine has installed a newer one.
+    private func takeKernel(_ root: String) throws(UrsaError) -> KernelBoot {
+        for (link, name) in [("vmlinuz", "vmlinuz"), ("initrd.img", "initrd")] {
+            var buffer = [CChar](repeating: 0, count: 4096)
+            let count = readlink(root + "/" + link, &buffer, buffer.count - 1)
+            let target = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            guard target.hasPrefix("boot/"), !target.contains("..") else {
+                throw UrsaError(
+                    .unsupported, "the Debian system has no link /\(link) to a kernel in /boot", place: root)
+            }
+            let bytes = try File.read(root + "/" + target, limit: 256 << 20)
+            try File.replace(workshop.folder + "/" + name, bytes, mode: 0o644)
+        }
+        return KernelBoot(
+            kernel: workshop.folder + "/vmlinuz", initrd: workshop.folder + "/initrd",
+            arguments: DebianGuest.kernelArguments)
     }
 
     private func makeDisk(_ raw: String, root: String) throws(UrsaError) {

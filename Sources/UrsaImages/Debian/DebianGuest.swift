@@ -14,6 +14,9 @@ enum DebianGuest {
     /// Label of the root file system.
     static let rootLabel = "ursa-root"
 
+    /// The kernel's command line where no boot loader stands between.
+    static let kernelArguments = "root=LABEL=\(rootLabel) ro console=ttyS0,115200 quiet"
+
     /// Files: path, mode, text. None is a configuration file of a package, so upgrades never ask about one.
     static let files: [(String, UInt32, String)] = [
         ("etc/fstab", 0o644, "LABEL=\(rootLabel) / ext4 errors=remount-ro,x-systemd.growfs 0 1\n"),

@@ -25,6 +25,8 @@ public struct Image: Sendable, Hashable {
     public var identifier: String
     /// How it starts.
     public var boot: Boot
+    /// The kernel of a disk that firmware starts, for engines that have no firmware; nil when nobody took it out.
+    public var diskKernel: KernelBoot?
     /// Its disk, a read-only base for the machines' own; nil when it runs from memory.
     public var disk: DiskFile?
     /// TCP port in the machine that accepts connections once it is up.
@@ -46,13 +48,15 @@ public struct Image: Sendable, Hashable {
 
     /// An image from its parts; see the properties.
     public init(
-        name: String, identifier: String = "", boot: Boot, disk: DiskFile? = nil, readyPort: UInt16? = nil,
+        name: String, identifier: String = "", boot: Boot, diskKernel: KernelBoot? = nil,
+        disk: DiskFile? = nil, readyPort: UInt16? = nil,
         user: String? = nil, readyMarker: String? = nil, seed: Seed = .none,
         minimumMemory: ByteCount? = nil, made: Double = 0, size: ByteCount = ByteCount(0), origin: String
     ) {
         self.name = name
         self.identifier = identifier
         self.boot = boot
+        self.diskKernel = diskKernel
         self.disk = disk
         self.readyPort = readyPort
         self.user = user
@@ -62,6 +66,13 @@ public struct Image: Sendable, Hashable {
         self.made = made
         self.size = size
         self.origin = origin
+    }
+}
+
+extension Image {
+    /// The kernel that an engine without firmware loads; nil when the image has none.
+    public var directKernel: KernelBoot? {
+        if case .kernel(let kernel) = boot { kernel } else { diskKernel }
     }
 }
 
@@ -109,20 +120,26 @@ public struct DiskFile: Sendable, Hashable {
 
 // MARK: - JSON
 
+extension KernelBoot {
+    fileprivate var json: JSON {
+        .record([
+            "kernel": .string(kernel), "initrd": initrd.map { .string($0) }, "arguments": .string(arguments),
+        ])
+    }
+}
+
 extension Image {
     /// The image as JSON, for its metadata file, for the store of machines and for `--json`.
     public var json: JSON {
         var bootJSON: JSON = "disk"
         if case .kernel(let kernel) = boot {
-            bootJSON = .record([
-                "kernel": .string(kernel.kernel), "initrd": kernel.initrd.map { .string($0) },
-                "arguments": .string(kernel.arguments),
-            ])
+            bootJSON = kernel.json
         }
         return .record([
             "name": .string(name),
             "identifier": .string(identifier),
             "boot": bootJSON,
+            "diskKernel": diskKernel?.json,
             "disk": disk.map {
                 .record([
                     "path": .string($0.path), "format": .string($0.format.rawValue),
@@ -156,13 +173,15 @@ extension Image {
             }
             return ByteCount(UInt64(number))
         }
+        func kernelBoot(_ json: JSON) throws(UrsaError) -> KernelBoot {
+            KernelBoot(
+                kernel: try text(json["kernel"], "kernel"),
+                initrd: json["initrd"] == nil ? nil : try text(json["initrd"], "initrd"),
+                arguments: json["arguments"]?.string ?? "")
+        }
         let boot: Boot
         if let kernel = json["boot"], kernel.members != nil {
-            boot = .kernel(
-                KernelBoot(
-                    kernel: try text(kernel["kernel"], "kernel"),
-                    initrd: kernel["initrd"] == nil ? nil : try text(kernel["initrd"], "initrd"),
-                    arguments: kernel["arguments"]?.string ?? ""))
+            boot = .kernel(try kernelBoot(kernel))
         } else if json["boot"]?.string == "disk" {
             boot = .disk
         } else {
@@ -188,6 +207,7 @@ extension Image {
         }
         self.init(
             name: try text(json["name"], "name"), identifier: try text(json["identifier"], "identifier"), boot: boot,
+            diskKernel: json["diskKernel"] == nil ? nil : try kernelBoot(json["diskKernel"] ?? .null),
             disk: disk, readyPort: json["readyPort"]?.integer.flatMap { UInt16(exactly: $0) },
             user: json["user"]?.string,
             readyMarker: json["readyMarker"]?.string, seed: seed,
@@ -199,11 +219,14 @@ extension Image {
     /// The same image with every path changed by `change`.
     func mappingPaths(_ change: (String) throws(UrsaError) -> String) throws(UrsaError) -> Image {
         var image = self
-        if case .kernel(var kernel) = boot {
+        func mapped(_ old: KernelBoot) throws(UrsaError) -> KernelBoot {
+            var kernel = old
             kernel.kernel = try change(kernel.kernel)
             if let initrd = kernel.initrd { kernel.initrd = try change(initrd) }
-            image.boot = .kernel(kernel)
+            return kernel
         }
+        if case .kernel(let kernel) = boot { image.boot = .kernel(try mapped(kernel)) }
+        if let diskKernel { image.diskKernel = try mapped(diskKernel) }
         if let disk { image.disk?.path = try change(disk.path) }
         return image
     }
@@ -211,7 +234,7 @@ extension Image {
     /// The paths of its files.
     var files: [String] {
         var files: [String] = []
-        if case .kernel(let kernel) = boot { files += [kernel.kernel] + (kernel.initrd.map { [$0] } ?? []) }
+        if let kernel = directKernel { files += [kernel.kernel] + (kernel.initrd.map { [$0] } ?? []) }
         if let disk { files.append(disk.path) }
         return files
     }

@@ -1,3 +1,4 @@
+import Glibc
 import UrsaBase
 
 /// What is known about the end of one run of the engine, and what it amounts to in words.
@@ -59,6 +60,9 @@ struct EngineEnd {
             return "\(engine) ended before the machine ran: it \(exit.map { "\($0)" } ?? "went away")"
         }
         if isPanicked { return "the guest's kernel panicked" }
+        if exit == .signalled(SIGSYS) {
+            return "\(engine) asked the kernel for something that its sandbox forbids, and was killed\(words)"
+        }
         if let exit, !exit.isSuccess { return "\(engine) \(exit)\(words)" }
         switch shutdownCause {
         case "guest-shutdown": return "the guest powered off"

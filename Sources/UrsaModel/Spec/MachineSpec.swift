@@ -82,6 +82,8 @@ public enum RestartPolicy: Sendable, Hashable, CustomStringConvertible {
 public enum EngineChoice: String, Sendable, Hashable, CaseIterable {
     /// The best one that this host has.
     case auto
+    /// Ursa's own monitor, which needs KVM.
+    case native
     /// QEMU.
     case qemu
 }

@@ -32,6 +32,24 @@ public enum QEMUEngine {
         public var kernelArguments: String
         /// A raw disk image with the first boot's data, given read only as the last disk.
         public var seed: String?
+        /// What an engine without firmware starts instead of the disk's boot loader; QEMU goes by `kernel`.
+        public var directKernel: DirectKernel?
+
+        /// A kernel by path, with all that belongs to its start.
+        public struct DirectKernel: Sendable, Hashable {
+            /// An ELF file or a bzImage.
+            public var kernel: String
+            /// Its initramfs.
+            public var initrd: String?
+            /// Its command line, before the person's own arguments.
+            public var arguments: String
+            /// A kernel by path.
+            public init(kernel: String, initrd: String?, arguments: String) {
+                self.kernel = kernel
+                self.initrd = initrd
+                self.arguments = arguments
+            }
+        }
 
         /// The images of a machine.
         public init(
@@ -143,21 +161,28 @@ public enum QEMUEngine {
                 ports = []
             }
         }
-        let restart: KeeperLaunch.Restart =
-            switch spec.restart {
-            case .never: .never
-            case .onFailure(let limit): .onFailure(limit: limit)
-            case .always: .always
-            }
         let launch = KeeperLaunch(
             machine: identity, name: spec.name, program: qemu.path, arguments: try QEMUCommand(machine).arguments,
             user: user, files: files, inherited: inherited,
-            sockets: [
-                .init(name: "console.sock", fd: 10, purpose: .console),
-                .init(name: "engine.sock", fd: 11, purpose: .monitor),
-                .init(name: "qmp.sock", fd: 12, purpose: .people),
-            ], restart: restart, stopTimeout: spec.stopTimeout, settle: settle, eventsPath: eventsPath)
+            sockets: sockets, restart: restart(spec.restart), stopTimeout: spec.stopTimeout, settle: settle,
+            eventsPath: eventsPath)
         try launch.validate()
         return launch
+    }
+
+    /// The sockets of every engine: console, the keeper's monitor, people's monitor.
+    public static let sockets: [KeeperLaunch.EngineSocket] = [
+        .init(name: "console.sock", fd: 10, purpose: .console),
+        .init(name: "engine.sock", fd: 11, purpose: .monitor),
+        .init(name: "qmp.sock", fd: 12, purpose: .people),
+    ]
+
+    /// A spec's policy as the keeper has it.
+    public static func restart(_ policy: RestartPolicy) -> KeeperLaunch.Restart {
+        switch policy {
+        case .never: .never
+        case .onFailure(let limit): .onFailure(limit: limit)
+        case .always: .always
+        }
     }
 }

@@ -19,7 +19,8 @@ struct Entry: Sendable {
     }
 
     /// All entries.
-    static let all: [Entry] = text + keeper + spec + images + network + diskFormats + qcow2
+    static let all: [Entry] =
+        text + keeper + spec + images + network + diskFormats + qcow2 + monitor + virtio + engine
 }
 
 /// A rule that does not hold.

@@ -52,7 +52,7 @@ struct Run: Verb {
         completion: .list(["no", "on-failure", "always"]))
     var restart: String?
     @Option(
-        name: .long, help: ArgumentHelp("How it is run: auto, qemu. (default: auto)", valueName: "engine"),
+        name: .long, help: ArgumentHelp("How it is run: auto, native, qemu. (default: auto)", valueName: "engine"),
         completion: .list(EngineChoice.allCases.map(\.rawValue)))
     var engine: String?
     @Option(

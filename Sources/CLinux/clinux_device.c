@@ -1,0 +1,81 @@
+#define _GNU_SOURCE
+#include "clinux_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RESULT(call) ({ long result = (call); result < 0 ? -errno : result; })
+
+int64_t clinux_random(void *buffer, uint64_t count) { return RESULT(getrandom(buffer, count, 0)); }
+
+int32_t clinux_tap_has_header(int32_t fd) {
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    if (ioctl(fd, TUNGETIFF, &request) < 0) return -errno;
+    return (request.ifr_flags & IFF_VNET_HDR) != 0;
+}
+
+int32_t clinux_tap_set_header_size(int32_t fd, int32_t size) {
+    int value = size;
+    return (int32_t)RESULT(ioctl(fd, TUNSETVNETHDRSZ, &value));
+}
+
+int32_t clinux_tap_set_offloads(int32_t fd, uint32_t offloads) {
+    return (int32_t)RESULT(ioctl(fd, TUNSETOFFLOAD, (unsigned long)offloads));
+}
+
+int32_t clinux_tap_set_queue(int32_t fd, int32_t attach) {
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    request.ifr_flags = attach ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+    return (int32_t)RESULT(ioctl(fd, TUNSETQUEUE, &request));
+}
+
+int32_t clinux_tap_open_queue(const char *name, int32_t vnet_hdr, int32_t several) {
+    if (strlen(name) >= IFNAMSIZ) return -ENAMETOOLONG;
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return -errno;
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    request.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet_hdr ? IFF_VNET_HDR : 0) | (several ? IFF_MULTI_QUEUE : 0);
+    if (ioctl(fd, TUNSETIFF, &request) < 0) { int e = errno; close(fd); return -e; }
+    return fd;
+}
+
+int32_t clinux_accept(int32_t listener) {
+    return (int32_t)RESULT(accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+int32_t clinux_connect_in(int32_t folder, const char *name) {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int length = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, name);
+    if (length < 0 || (size_t)length >= sizeof address.sun_path) return -ENAMETOOLONG;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -errno;
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) { int e = errno; close(fd); return -e; }
+    return fd;
+}
+
+int64_t clinux_readv(int32_t fd, const struct iovec *pieces, int32_t count) { return RESULT(readv(fd, pieces, count)); }
+int64_t clinux_writev(int32_t fd, const struct iovec *pieces, int32_t count) { return RESULT(writev(fd, pieces, count)); }
+
+int64_t clinux_send_pieces(int32_t socket, const struct iovec *pieces, int32_t count) {
+    struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count };
+    return RESULT(sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+int64_t clinux_receive_pieces(int32_t socket, const struct iovec *pieces, int32_t count) {
+    struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count };
+    return RESULT(recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC));
+}

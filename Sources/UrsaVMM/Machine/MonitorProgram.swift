@@ -1,0 +1,56 @@
+import CLinux
+import Glibc
+import UrsaBase
+
+/// The program `ursa-vmm`: one machine, from its start to its end.
+public enum MonitorProgram {
+    private static let usage = """
+        usage: ursa-vmm [--exits] CONFIGURATION
+               ursa-vmm --help
+
+        Runs one virtual machine. CONFIGURATION is a JSON object; files, sockets and /dev/kvm are named in it by the numbers of
+        descriptors that are open already. --exits tells at the end how often and for what the guest left its processors.
+
+        """
+
+    /// Runs it; returns the exit status: 0 when the machine was switched off, 1 when something failed, 2 for wrong usage.
+    public static func run(_ arguments: [String]) -> Int32 {
+        let begin = Deadline.now
+        var arguments = arguments
+        if arguments == ["--help"] {
+            say(usage, to: 1)
+            return 0
+        }
+        let isCounting = arguments.first == "--exits"
+        if isCounting { arguments.removeFirst() }
+        guard arguments.count == 1 else {
+            say(usage, to: 2)
+            return 2
+        }
+        clinux_ignore_sigpipe()
+        // Before the first thread, which inherits the mask.
+        let signals = clinux_signalfd([SIGTERM, SIGINT, SIGHUP], 3)
+        do throws(UrsaError) {
+            let machine = try Machine(MachineConfiguration(try JSON.parse(arguments[0])), isCounting: isCounting)
+            // Everything is open now; threads inherit this.
+            Sandbox.begin()
+            let outcome = try machine.run(signals: signals >= 0 ? signals : nil)
+            if isCounting {
+                let microseconds = Int(machine.started.seconds(since: begin) * 1e6)
+                let lines = ["the guest was entered \(microseconds) µs after the program began"] + machine.exitReport
+                say(lines.joined(separator: "\n") + "\n", to: 2)
+            }
+            guard case .failed(let why) = outcome else { return 0 }
+            say("ursa-vmm: \(why)\n", to: 2)
+            return 1
+        } catch {
+            say("ursa-vmm: \(error)\n", to: 2)
+            return error.code.exitStatus
+        }
+    }
+
+    /// One line for the keeper's log, from any thread.
+    static func log(_ line: String) { say("ursa-vmm: \(line)\n", to: 2) }
+
+    private static func say(_ text: String, to fd: Int32) { try? writeAllBytes(fd, Array(text.utf8), "a message") }
+}

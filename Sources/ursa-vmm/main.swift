@@ -1,0 +1,4 @@
+import Glibc
+import UrsaVMM
+
+exit(MonitorProgram.run(Array(CommandLine.arguments.dropFirst())))
