@@ -17,7 +17,8 @@ enum ManyForwards {
         for index in UInt32(0)..<100 {
             wish.members.append(
                 Member(
-                    machine: "m\(index)", mac: MACAddress(0x5254_0079_0000 + UInt64(index)), address: subnet[20 + index]))
+                    machine: "m\(index)", mac: MACAddress(0x5254_0079_0000 + UInt64(index)), address: subnet[20 + index]
+                ))
         }
         for index in 0..<1000 { wish.ports.append(port(UInt16(10_000 + index), to: wish.members[index % 100])) }
         var more = wish
