@@ -69,7 +69,10 @@ public enum Sandbox {
         }
         // A queue's thread opens the ring of its disk itself, because only it may use it.
         if kind == .io { filter.allow(.ioUringSetup, .ioUringRegister, .epollCreate1, .eventfd2) }
-        if kind == .console || kind == .control { filter.allow(.accept4, .accept) }
+        // Consoles and vsock take callers; threads inherit what those that started them may.
+        filter.allow(.accept4, .accept)
+        // Connections out of the guest need a socket that was made before; the guest is refused, not the machine ended.
+        filter.refuse(EPERM, .socket, .connect)
         if kind == .control { filter.allow(.rtSigaction) }
         return filter
     }
