@@ -55,10 +55,10 @@ import UrsaQMP
                 + #"{"execute":"nonsense","id":2} {"execute":"stop","arguments":{"x":1},"id":"3"}"#
                 + #"{"exec-oob":"stop"}{"execute":7}{"id":6}{"execute":"balloon","id":null}"# + "\n]]]\n"
                 + #"{"execute":"qmp_capabilities"}{"a" 1}{"execute":"query-name","id":9}"#,
-            lines: 11)
+            lines: 12)
         func fault(_ index: Int) -> String? { lines.count > index ? lines[index]["error"]?["class"]?.string : nil }
         func words(_ index: Int) -> String { lines[index]["error"]?["desc"]?.string ?? "" }
-        try #require(lines.count == 11)
+        try #require(lines.count == 12)
         #expect(fault(0) == "CommandNotFound" && words(0).contains("capabilities"))
         #expect(lines[0]["id"] == ["a": [1]])
         #expect(lines[1]["return"] == [:])
@@ -72,6 +72,7 @@ import UrsaQMP
         #expect(words(8) == "Invalid JSON syntax")
         #expect(fault(9) == "CommandNotFound" && words(9).contains("already complete"))
         #expect(words(10) == "Invalid JSON syntax")
+        #expect(lines[11]["id"] == 9 && lines[11]["return"]?["name"]?.string == "web")
     }
 
     @Test func `requests that are too long or too deep end the connection with a word`() throws {
