@@ -10,7 +10,10 @@ enum KeeperFamily: Family {
         let file = try bench.spec("keeper", TinyMachines.spec(names))
         bench.note("keeper: booting \(names.count) machines")
         try bench.ursa("up", "-f", file, "--wait", "--timeout", "180")
-        let keepers = RunningProcess.all(named: "ursa-keeper")
+        // The watcher of networks is a role of the same program.
+        let keepers = RunningProcess.all(named: "ursa-keeper").filter { process in
+            !(File.peek("/proc/\(process.pid)/cmdline") ?? "").contains("--watch")
+        }
         guard keepers.count == names.count, let engine = RunningProcess.all(named: "qemu-system").first else {
             throw UrsaError(.bug, "\(keepers.count) keepers run beside \(names.count) machines")
         }
