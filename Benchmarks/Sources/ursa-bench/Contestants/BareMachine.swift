@@ -37,7 +37,8 @@ struct BareMachine {
         machine.diesWithParent = true
         let output = try makePipe()
         machine.descriptors[1] = output.write.raw
-        let (errors, kvm) = (try File.open("/dev/null", O_WRONLY), try File.open("/dev/kvm", O_RDWR))
+        let errors = try File.open("/dev/null", O_WRONLY)
+        let kvm = try File.open("/dev/kvm", O_RDWR)
         let kernel = try File.open(guest, O_RDONLY)
         let image = try SharedFD(File.open(disk ?? "/dev/null", O_RDWR))
         let card = try SharedFD(openTap())
