@@ -5,6 +5,7 @@
 
 enum { block_size = 4096, words = block_size / 8, most_depth = 64 };
 
+static struct device device;
 static struct queue queue;
 static u64 blocks;
 static struct {
@@ -16,13 +17,12 @@ static volatile u8 status[most_depth];
 static u64 place[most_depth];
 
 static void start(void) {
-    if (queue.window) return;
-    u64 window = find_device(2);
-    if (!window) fail("there is no disk");
-    begin_device(window, 1ul << 9);  // FLUSH
-    add_queue(&queue, window, 0);
-    start_device(window);
-    blocks = (get32(window + 0x100) | (u64)get32(window + 0x104) << 32) / (block_size / 512);
+    if (queue.doorbell) return;
+    if (!find_device(&device, 2)) fail("there is no disk");
+    begin_device(&device, 1ul << 9);  // FLUSH
+    add_queue(&queue, &device, 0);
+    start_device(&device);
+    blocks = (get32(device.fields) | (u64)get32(device.fields + 4) << 32) / (block_size / 512);
     for (u16 slot = 0; slot < most_depth; slot++) {
         struct descriptor *three = queue.descriptors + 3 * slot;
         three[0] = (struct descriptor){(u64)&headers[slot], 16, descriptor_next, 3 * slot + 1};
@@ -31,9 +31,10 @@ static void start(void) {
     }
 }
 
-struct queue *disk_queue(void) {
+const struct device *disk_device(struct queue **used) {
     start();
-    return &queue;
+    *used = &queue;
+    return &device;
 }
 
 static inline void request(u16 slot, u32 type, u64 block) {

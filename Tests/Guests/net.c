@@ -6,13 +6,13 @@ static struct queue receive, transmit;
 static u8 buffers[2][most][buffer_size] __attribute__((aligned(4096)));
 
 static void start(void) {
-    if (transmit.window) return;
-    u64 window = find_device(1);
-    if (!window) fail("there is no network card");
-    begin_device(window, 0);
-    add_queue(&receive, window, 0);
-    add_queue(&transmit, window, 1);
-    start_device(window);
+    if (transmit.doorbell) return;
+    struct device device;
+    if (!find_device(&device, 1)) fail("there is no network card");
+    begin_device(&device, 0);
+    add_queue(&receive, &device, 0);
+    add_queue(&transmit, &device, 1);
+    start_device(&device);
 }
 
 // A broadcast with a type that no system knows (IEEE's for local experiments), its number in the first eight bytes of data.

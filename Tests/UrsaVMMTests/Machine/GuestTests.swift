@@ -20,7 +20,7 @@ struct GuestTests {
         private let scratch: Scratch
 
         /// - Parameter parts: more of the machine's configuration.
-        init(_ jobs: String, _ parts: [JSON.Member]) throws {
+        init(_ jobs: String, profile: String, _ parts: [JSON.Member]) throws {
             scratch = try Scratch()
             let sources = Path.parent(Path.parent(Path.parent(#filePath))) + "/Guests"
             try Program(sources + "/build", [scratch.file("guest")]).require("build the guest", seconds: 60)
@@ -30,7 +30,7 @@ struct GuestTests {
             let kvm = try File.open("/dev/kvm", O_RDWR)
             let ground = [
                 JSON.Member("memory", .integer(32 << 20)), JSON.Member("kvm", .integer(Int64(kvm.release()))),
-                JSON.Member("profile", "mmio"),
+                JSON.Member("profile", .string(profile)),
                 JSON.Member("boot", ["kernel": .integer(Int64(kernel.release())), "arguments": .string(jobs)]),
                 JSON.Member("console", .integer(Int64(listener.release()))), JSON.Member("entropy", false),
             ]
@@ -77,12 +77,15 @@ struct GuestTests {
         return ["layers": .array([["fd": .integer(Int64(fd.release())), "format": .string(format)]])]
     }
 
-    @Test(.enabled(if: has("qemu-img"), "needs qemu-img"), arguments: ["raw", "qcow2"])
-    func `what a guest writes to a disk it reads back, and the host finds it there`(_ format: String) throws {
+    @Test(
+        .enabled(if: has("qemu-img"), "needs qemu-img"), arguments: [("raw", "mmio"), ("raw", "pci"), ("qcow2", "pci")])
+    func `what a guest writes to a disk it reads back, and the host finds it there`(
+        _ format: String, _ profile: String
+    ) throws {
         let folder = try Scratch()
         let disk = try GuestTests.disk(format, in: folder)
         let bench = try Bench(
-            "fill:16 read:2000:1 write:1000:32 read:2000:32", [JSON.Member("disks", .array([disk]))])
+            "fill:16 read:2000:1 write:1000:32 read:2000:32", profile: profile, [JSON.Member("disks", .array([disk]))])
         let lines = bench.read()
         #expect(lines.filter { $0.hasPrefix("end") } == ["end 512 0", "end 2000 0", "end 1000 0", "end 2000 0"])
         #expect(try bench.outcome() == .poweredOff(.guestShutdown))
@@ -102,22 +105,25 @@ struct GuestTests {
         #expect((380...490).contains(again), "\(again) blocks were written twice")
     }
 
-    @Test(.enabled(if: has("qemu-img"), "needs qemu-img"))
-    func `an interrupt comes with each answer that the driver wants it for, and none where it does not`() throws {
+    @Test(.enabled(if: has("qemu-img"), "needs qemu-img"), arguments: ["mmio", "pci"])
+    func `an interrupt comes with each answer that the driver wants it for, and none where it does not`(
+        _ profile: String
+    ) throws {
         let folder = try Scratch()
         let disk = try GuestTests.disk("raw", in: folder)
         // The first window's interrupt is pin 16 of the IOAPIC.
-        let bench = try Bench("interrupts:16:100", [JSON.Member("disks", .array([disk]))])
+        let bench = try Bench("interrupts:16:100", profile: profile, [JSON.Member("disks", .array([disk]))])
         #expect(bench.read().contains("end 100 0"))
         #expect(try bench.outcome() == .poweredOff(.guestShutdown))
     }
 
-    @Test func `frames go out of a guest in order and come back whole`() throws {
+    @Test(arguments: ["mmio", "pci"])
+    func `frames go out of a guest in order and come back whole`(_ profile: String) throws {
         var fds: [Int32] = [-1, -1]
         try check(clinux_frame_pair(&fds), "make sockets")
         let host = OwnedFD(fds[0])
         let bench = try Bench(
-            "send:2000:60:32 send:500:1514:128 echo:300",
+            "send:2000:60:32 send:500:1514:128 echo:300", profile: profile,
             [JSON.Member("nics", .array([["frames": .integer(Int64(fds[1])), "mac": "52:54:00:00:00:01"]]))])
         for (count, length) in [(2000, 60), (500, 1514)] {
             for number in 0..<count {
