@@ -59,13 +59,14 @@ static inline u64 random_block(void) {
     return (u64)(((unsigned __int128)random_state * blocks) >> 64);
 }
 
-// fill:DEPTH writes each block once; read:COUNT:DEPTH and write:COUNT:DEPTH go to random ones. The count of requests and
-// that of wrong answers are told at the end.
+// fill:DEPTH writes each block once; read:COUNT:DEPTH and write:COUNT:DEPTH go to random ones, and with a 1 behind them ask
+// for an interrupt each time, though nobody takes it. The count of requests and that of wrong answers are told at the end.
 void disk_job(const char *word) {
     start();
     int fills = begins_with(word, "fill"), reads = begins_with(word, "read");
     u64 count = fills ? blocks : take_number(&word, 1);
     u64 depth = take_number(&word, 1);
+    u64 calls = take_number(&word, 0);
     if (depth < 1 || depth > most_depth) fail("a depth that can't be");
     u64 begun = 0, done = 0, wrong = 0;
     u16 slots[most_depth];
@@ -84,7 +85,8 @@ void disk_job(const char *word) {
             data[slot][1] = begun;
             request(slot, 1, block);
         }
-        want_no_interrupt(&queue);
+        if (calls) want_interrupt(&queue);
+        else want_no_interrupt(&queue);
         kick(&queue);
         while (!has_used(&queue)) relax();
         while (has_used(&queue)) {

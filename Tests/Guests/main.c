@@ -1,10 +1,10 @@
 // A guest that does what its command line says, job by job, and drives virtio devices without interrupts: it looks at the
 // rings until they change. Each job is a word; `begin JOB` and `end DONE WRONG` go out by the serial port.
 //
-//     fill:DEPTH  read:COUNT:DEPTH  write:COUNT:DEPTH     requests of 4 KiB to the disk (disk.c)
-//     send:COUNT:BYTES:DEPTH  echo:COUNT                  frames (net.c)
-//     interrupts:PIN:COUNT                                that interrupts come when they are asked for (interrupts.c)
-//     stay                                                stays on for ever, so that somebody can look at the monitor
+//     fill:DEPTH  read:COUNT:DEPTH[:1]  write:COUNT:DEPTH[:1]    requests of 4 KiB to the disk (disk.c)
+//     send:COUNT:BYTES:DEPTH  echo:COUNT                         frames (net.c)
+//     interrupts:PIN:COUNT                                       that interrupts come when they are asked for (interrupts.c)
+//     stay                                                       stays on for ever, so that somebody can look at the monitor
 //
 // What is no job is passed over: QEMU adds words of its own.
 #include "guest.h"

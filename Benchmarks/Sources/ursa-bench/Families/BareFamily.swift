@@ -19,6 +19,9 @@ enum BareFamily: Family {
 
     private static let disk = [
         Job(name: "read-32", meaning: "random read of 4 KiB, 32 at a time", word: "read:150000:32", goal: goal),
+        Job(
+            name: "read-32-called", meaning: "random read of 4 KiB, 32 at a time, with interrupts asked for",
+            word: "read:150000:32:1", goal: goal),
         Job(name: "read-1", meaning: "random read of 4 KiB, one at a time", word: "read:20000:1", goal: goal),
         Job(name: "write-32", meaning: "random write of 4 KiB, 32 at a time", word: "write:100000:32", goal: goal),
     ]
