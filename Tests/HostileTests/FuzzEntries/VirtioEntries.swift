@@ -318,14 +318,23 @@ private enum DeviceExercise {
         let path = "/tmp/ursa-fuzz-vsock-\(getpid())-\(clinux_gettid())"
         let listener = try UnixSocket.listen(path)
         let client = SharedFD(try UnixSocket.connect(path))
-        let folder = try File.open("/tmp", O_RDONLY)
-        let device = try VsockDevice(cid: 3, listener: SharedFD(listener), folder: SharedFD(folder))
+        let pair = try VsockBroker.messagePair()
+        let broker = SharedFD(OwnedFD(pair.broker))
+        let device = try VsockDevice(cid: 3, listener: SharedFD(listener), broker: SharedFD(OwnedFD(pair.monitor)))
         return Subject(
             device: device,
             stir: { byte, count in
                 var text = byte & 1 == 0 ? Array("CONNECT 65\n".utf8) : [UInt8](repeating: byte, count: max(1, count))
                 _ = send(client.raw, &text, text.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
                 _ = recv(client.raw, &text, text.count, Int32(MSG_DONTWAIT))
+                // A broker that connects to nobody, refuses, or answers what it was not asked.
+                var request = VsockBroker.Request()
+                var stray: Int32 = -1
+                guard clinux_receive_message(broker.raw, &request, 8, &stray, 0) == 8 else { return }
+                var answer = VsockBroker.Answer(number: request.number &+ UInt32(byte & 1), error: UInt32(byte & 2))
+                let connection = byte & 2 == 0 ? socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0) : -1
+                _ = clinux_send_message(broker.raw, &answer, 8, connection, 0)
+                if connection >= 0 { close(connection) }
             }, end: { try? File.remove(path) })
     }
 
