@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -166,6 +167,13 @@ int32_t clinux_give_back_memory(void) {
 int32_t clinux_set_process_name(const char *name) { return RESULT(prctl(PR_SET_NAME, name)); }
 int32_t clinux_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0; }
 
+int32_t clinux_default_faults(void) {
+    static const int faults[] = { SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        if (signal(faults[i], SIG_DFL) == SIG_ERR) return -errno;
+    return 0;
+}
+
 int32_t clinux_signalfd(const int32_t *signals, int32_t count) {
     sigset_t set;
     sigemptyset(&set);
@@ -206,18 +214,6 @@ int32_t clinux_gettid(void) { return (int32_t)syscall(SYS_gettid); }
 _Static_assert(O_PATH == CLINUX_O_PATH, "the header repeats the kernel's value");
 int32_t clinux_pipe(int32_t fds[2]) { return RESULT(pipe2(fds, O_CLOEXEC)); }
 int32_t clinux_ioctl(int32_t fd, uint64_t request, void *argument) { return RESULT(ioctl(fd, request, argument)); }
-
-int32_t clinux_tap_open(const char *name, int32_t vnet_hdr) {
-    if (strlen(name) >= IFNAMSIZ) return -ENAMETOOLONG;
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return -errno;
-    struct ifreq request;
-    memset(&request, 0, sizeof request);
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    request.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet_hdr ? IFF_VNET_HDR : 0);
-    if (ioctl(fd, TUNSETIFF, &request) < 0) { int e = errno; close(fd); return -e; }
-    return fd;
-}
 
 int32_t clinux_link_socket(int32_t link, uint16_t protocol) {
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -284,6 +280,9 @@ int32_t clinux_receive_fds(int32_t socket, int32_t *fds, int32_t capacity) {
 }
 
 int32_t clinux_memfd(const char *name) { return RESULT(memfd_create(name, MFD_CLOEXEC)); }
+int32_t clinux_set_attribute(const char *path, const char *name, const void *value, uint64_t length) {
+    return RESULT(setxattr(path, name, value, length, 0));
+}
 int32_t clinux_clone_file(int32_t source, int32_t target) { return RESULT(ioctl(target, FICLONE, source)); }
 
 int32_t clinux_peer_uid(int32_t socket, uint32_t *uid) {

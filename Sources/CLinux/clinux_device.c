@@ -87,3 +87,48 @@ int64_t clinux_receive_pieces(int32_t socket, const struct iovec *pieces, int32_
     struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count };
     return RESULT(recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC));
 }
+
+int32_t clinux_message_pair(int32_t fds[2]) {
+    return (int32_t)RESULT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds));
+}
+
+int32_t clinux_send_message(int32_t socket, const void *bytes, uint32_t length, int32_t fd, int32_t wait) {
+    char control[CMSG_SPACE(sizeof(int))];
+    memset(control, 0, sizeof control);
+    struct iovec piece = { (void *)bytes, length };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+    if (fd >= 0) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
+    ssize_t r;
+    do r = sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)); while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : (int32_t)r;
+}
+
+int32_t clinux_receive_message(int32_t socket, void *bytes, uint32_t length, int32_t *fd, int32_t wait) {
+    // Room for more than one, so that what nobody asked for is closed and not kept.
+    char control[CMSG_SPACE(8 * sizeof(int))];
+    struct iovec piece = { bytes, length };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control,
+                              .msg_controllen = sizeof control };
+    *fd = -1;
+    ssize_t r;
+    do r = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT)); while (r < 0 && errno == EINTR);
+    if (r < 0) return -errno;
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
+        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+        size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(h) + i * sizeof(int), sizeof one);
+            if (*fd < 0) *fd = one; else close(one);
+        }
+    }
+    return (int32_t)r;
+}

@@ -5,6 +5,8 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,4 +33,27 @@ int32_t clinux_forbid_file_names(void) {
     int32_t error = result == 0 ? 0 : -errno;
     close((int)ruleset);
     return error;
+}
+
+int32_t clinux_fork_helper(void) {
+    // Without a parent that waits a child would stay as a zombie; this program has no other children.
+    if (signal(SIGCHLD, SIG_IGN) == SIG_ERR) return -errno;
+    pid_t pid = fork();
+    if (pid < 0) return -errno;
+    if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    return pid;
+}
+
+int32_t clinux_close_all_but(int32_t one, int32_t other) {
+    unsigned first = (unsigned)(one < other ? one : other), second = (unsigned)(one < other ? other : one);
+    if (first < 3) return -EINVAL;
+    if (first > 3 && syscall(SYS_close_range, 3U, first - 1, 0) < 0) return -errno;
+    if (second > first + 1 && syscall(SYS_close_range, first + 1, second - 1, 0) < 0) return -errno;
+    return syscall(SYS_close_range, second + 1, ~0U, 0) < 0 ? -errno : 0;
+}
+
+extern char **environ;
+
+void clinux_forget_environment(void) {
+    for (char **entry = environ; *entry; entry++) memset(*entry, 0, strlen(*entry));
 }

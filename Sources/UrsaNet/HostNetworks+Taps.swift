@@ -9,23 +9,24 @@ extension HostNetworks {
     /// long as the descriptor: it is never made persistent, so no crash leaves one behind. The descriptor works for
     /// the process that it is passed to, whatever its namespace and rights.
     /// - Parameters:
+    ///   - queues: how many queues it has, 1…8, each a descriptor; frames of one connection keep to one of them.
     ///   - name: 1–15 bytes, the link's name, unique on the network (on the host for networks with a bridge there).
     ///   - isIsolated: whether the port is kept from other isolated ones.
     ///   - bridge: an existing bridge of the host that the network joins; nil for networks that Ursa makes.
     /// - Throws: `.notFound` when the network is not up, `.conflict` when the name is taken.
     public func openTap(
-        network: String, name: String, isIsolated: Bool = false, bridge: String? = nil
-    ) throws(UrsaError) -> OwnedFD {
+        network: String, name: String, queues: Int, isIsolated: Bool = false, bridge: String? = nil
+    ) throws(UrsaError) -> [SharedFD] {
         guard NetworkWish.isLink(name), name != BridgeName.bridge, name != BridgeName.stem, name != "lo" else {
             throw UrsaError(.usage, "\(name) can't be the name of a tap")
         }
-        let place = TapPlace(home: home, network: network, tap: name, isIsolated: isIsolated)
+        let place = TapPlace(
+            home: home, network: network, tap: name, queues: max(1, min(queues, 8)), isIsolated: isIsolated)
         let namespace = home.namespace(network)
         if bridge == nil, namespace.exists {
-            let raw = try namespace.run { () throws(UrsaError) -> Int32 in
-                try place.open(on: BridgeName.bridge, alias: place.home.alias(network)).release()
+            return try namespace.run { () throws(UrsaError) -> [SharedFD] in
+                try place.open(on: BridgeName.bridge, alias: place.home.alias(network))
             }
-            return OwnedFD(raw)
         }
         if let bridge { return try place.open(on: bridge, alias: home.bridgedAlias(network)) }
         let own = home.bridgeName(network)
@@ -34,6 +35,17 @@ extension HostNetworks {
             return try place.open(on: own, alias: mark)
         }
         throw UrsaError(.notFound, "the network \(network) is not up", remedy: "run `ursa up`")
+    }
+
+    /// Opens a tap with one queue; see the other `openTap`.
+    public func openTap(
+        network: String, name: String, isIsolated: Bool = false, bridge: String? = nil
+    ) throws(UrsaError) -> OwnedFD {
+        let queues = try openTap(network: network, name: name, queues: 1, isIsolated: isIsolated, bridge: bridge)
+        guard let queue = queues.first else { throw UrsaError(.bug, "a tap has no queue") }
+        return try withExtendedLifetime(queue) { () throws(UrsaError) in
+            OwnedFD(try retrying("duplicate a descriptor") { fcntl(queue.raw, F_DUPFD_CLOEXEC, 3) })
+        }
     }
 
     /// Largest frame payload in bytes that a tap of the network takes, as `openTap` has set it; nil when there is none.
@@ -56,23 +68,29 @@ private struct TapPlace: Sendable {
     let home: HomeMark
     let network: String
     let tap: String
+    let queues: Int
     let isIsolated: Bool
 
     /// Opens the tap in the calling thread's namespace.
-    func open(on bridgeName: String, alias: String) throws(UrsaError) -> OwnedFD {
+    func open(on bridgeName: String, alias: String) throws(UrsaError) -> [SharedFD] {
         let socket = try NetlinkSocket()
         guard let bridge = try socket.link(bridgeName) else {
             throw UrsaError(.notFound, "the network \(network) has lost its bridge", remedy: "run `ursa up`")
         }
         let taken = UrsaError(.conflict, "the network \(network) has a link \(tap) already")
         if try socket.link(tap) != nil { throw taken }
-        let result = clinux_tap_open(tap, 1)
+        let several: Int32 = queues > 1 ? 1 : 0
+        let result = clinux_tap_open_queue(tap, 1, several)
         if result == -EBUSY { throw taken }
         if result == -ENOENT || result == -ENODEV {
             throw UrsaError(
                 .unsupported, "the kernel has no taps", place: "/dev/net/tun", remedy: "load the module: modprobe tun")
         }
-        let fd = OwnedFD(try check(result, "open the tap \(tap)"))
+        var all = [SharedFD(OwnedFD(try check(result, "open the tap \(tap)")))]
+        while all.count < queues {
+            let next = clinux_tap_open_queue(tap, 1, several)
+            all.append(SharedFD(OwnedFD(try check(next, "open queue \(all.count) of the tap \(tap)"))))
+        }
         guard let made = try socket.link(tap) else { throw UrsaError(.io, "the tap \(tap) went away at once") }
         let link = LinkName.index(made.index)
         var requests = [
@@ -84,6 +102,6 @@ private struct TapPlace: Sendable {
         ]
         if isIsolated { requests.append(PortRequest.isolate(made.index, true, name: tap)) }
         try socket.transact(requests)
-        return fd
+        return all
     }
 }

@@ -94,7 +94,7 @@ struct HostRecordTests {
         try test.store().write {
             try $0.execute(
                 sql: """
-                    DROP TABLE host_specs; DROP TABLE uplink_numbers; DROP TABLE pending; PRAGMA user_version = 1
+                    DROP TABLE host_specs; DROP TABLE uplink_numbers; DROP TABLE pending; DROP TABLE vsock; PRAGMA user_version = 1
                     """)
         }
         #expect(try test.store().read { try $0.networks().map(\.spec.name) } == ["lab"])

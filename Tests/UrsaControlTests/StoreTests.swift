@@ -170,4 +170,38 @@ struct ClaimTests {
         #expect(try ursa.events(since: nil).filter { $0.kind == "removed" }.count == 2)
         #expect(try store.read { try $0.liveClaims() } == ["living"])
     }
+
+    @Test("gives vsock addresses out once for a machine's life, and to one machine each")
+    func vsockAddresses() throws {
+        let test = try TestHome()
+        try test.network(lab())
+        for name in ["one", "two", "three"] { try test.machine(web(name)) }
+        let store = try test.store()
+        func address(_ name: String) throws -> UInt32 {
+            try store.write { try Allocator(db: $0, home: test.home, host: nil).vsockAddress(of: name) }
+        }
+        let first = try ["one", "two", "three"].map(address)
+        #expect(try Set(first).count == 3 && ["one", "two", "three"].map(address) == first)
+        #expect(first.allSatisfy { (0x4000_0000...0x7fff_ffff).contains($0) })
+        #expect(try store.read { try $0.machines().compactMap(\.cid) }.count == 3)
+        // One that is made again gets what is free, also where another has its first choice.
+        try store.write { db in
+            try db.deleteMachine("one")
+            try db.execute(sql: "UPDATE vsock SET cid = ? WHERE machine = 'two'", arguments: [Int64(first[0])])
+        }
+        try test.machine(web("one"))
+        let again = try address("one")
+        #expect(again != first[0] && again != first[2])
+    }
+
+    @Test("of the version before is brought to this one, with what is in it")
+    func migration() throws {
+        let test = try TestHome()
+        try test.network(lab())
+        try test.machine(web())
+        try test.store().write { try $0.execute(sql: "DROP TABLE vsock; PRAGMA user_version = 2") }
+        let machine = try #require(try test.store().read { try $0.machines() }.first)
+        #expect(machine.name == "web" && machine.cid == nil)
+        #expect(try test.store().read { try Int.fetchOne($0, sql: "PRAGMA user_version") } == Migrations.current)
+    }
 }

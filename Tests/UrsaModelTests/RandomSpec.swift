@@ -89,6 +89,7 @@ enum RandomSpec {
         machine.restart = [.never, .always, .onFailure(limit: nil), .onFailure(limit: 3)][random.next(below: 4)]
         machine.engine = random.chance(50) ? .qemu : .auto
         machine.accelerator = AcceleratorChoice.allCases[random.next(below: 3)]
+        machine.vsock = random.chance(30)
         machine.stopTimeout = 1 + random.next(below: 3600)
         if random.chance(50) { machine.readyPort = UInt16(1 + random.next(below: 65535)) }
         if random.chance(50) {

@@ -43,6 +43,7 @@ struct SpecReaderTests {
         #expect(web.restart == .onFailure(limit: 5))
         #expect(web.engine == .qemu)
         #expect(web.accelerator == .tcg)
+        #expect(web.vsock)
         #expect(web.stopTimeout == 120)
         #expect(web.readyPort == 80)
         #expect(web.kernelArguments == "console=ttyS0 quiet loglevel=3 # not a comment")

@@ -107,8 +107,8 @@ struct QEMUCommandTests {
     func nics() throws {
         var machine = machine()
         machine.nics = [
-            .init(backend: .tap(fd: 30, vhost: nil), mac: MACAddress(0x5254_0000_0001), mtu: 1400),
-            .init(backend: .tap(fd: 31, vhost: 32), mac: MACAddress(0x5254_0000_0002)),
+            .init(backend: .tap(queues: [30], vhost: []), mac: MACAddress(0x5254_0000_0001), mtu: 1400),
+            .init(backend: .tap(queues: [31], vhost: [32]), mac: MACAddress(0x5254_0000_0002)),
             .init(
                 backend: .user([
                     PublishSpec(hostPort: 8080, guestPort: 80),
@@ -130,6 +130,22 @@ struct QEMUCommandTests {
                 #"{"driver":"virtio-net-pci","id":"nic1","netdev":"net1","mac":"52:54:00:00:00:02","addr":"0x11","#
                     + #""romfile":""}"#,
             ])
+    }
+
+    @Test("a tap with several queues: as many pairs of the card, with vhost for each")
+    func queues() throws {
+        var machine = machine()
+        machine.nics = [
+            .init(backend: .tap(queues: [30, 31], vhost: [32, 33]), mac: MACAddress(0x5254_0000_0001)),
+            .init(backend: .tap(queues: [34, 35], vhost: []), mac: MACAddress(0x5254_0000_0002)),
+        ]
+        let arguments = try QEMUCommand(machine).arguments
+        #expect(
+            values("-netdev", arguments) == [
+                #"{"type":"tap","id":"net0","fds":"30:31","vhost":true,"vhostfds":"32:33"}"#,
+                #"{"type":"tap","id":"net1","fds":"34:35","vhost":false}"#,
+            ])
+        #expect(values("-device", arguments).first?.hasSuffix(#""romfile":"","mq":true,"vectors":6}"#) == true)
     }
 
     @Test("what QEMU can't do is said before it is started")

@@ -66,6 +66,9 @@ int32_t clinux_detach(void);
 int32_t clinux_give_back_memory(void);
 int32_t clinux_set_process_name(const char *name);
 int32_t clinux_ignore_sigpipe(void);
+// Faults (SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT) end the process as such again, without the handlers that a
+// language's runtime has set to look for their cause.
+int32_t clinux_default_faults(void);
 // Blocks the signals and returns a signalfd (cloexec, nonblocking) that reports them.
 int32_t clinux_signalfd(const int32_t *signals, int32_t count);
 // Unblocks every signal in the calling thread.
@@ -89,9 +92,6 @@ int32_t clinux_gettid(void);
 enum { CLINUX_O_PATH = 010000000 };
 int32_t clinux_pipe(int32_t fds[2]);
 int32_t clinux_ioctl(int32_t fd, uint64_t request, void *argument);
-// Opens a tap interface in the network namespace of the calling thread. `name` is at most 15 bytes. With vnet_hdr each
-// frame carries a virtio_net_hdr, which lets the guest use checksum and segmentation offload.
-int32_t clinux_tap_open(const char *name, int32_t vnet_hdr);
 // A socket that reads and writes whole Ethernet frames of one EtherType on a link (packet(7)); non-blocking.
 int32_t clinux_link_socket(int32_t link, uint16_t protocol);
 // Open-file-description locks (fcntl F_OFD_SETLK), released when the description is closed, also by kill -9. They cover
@@ -102,6 +102,8 @@ int32_t clinux_send_fds(int32_t socket, const int32_t *fds, int32_t count);
 // Fills fds (cloexec); returns how many came, 0 at end of stream.
 int32_t clinux_receive_fds(int32_t socket, int32_t *fds, int32_t capacity);
 int32_t clinux_memfd(const char *name);
+// Sets an extended attribute of a path (setxattr(2)); -EOPNOTSUPP where the filesystem has none of that kind.
+int32_t clinux_set_attribute(const char *path, const char *name, const void *value, uint64_t length);
 // Shares the extents of source with target where the filesystem can (FICLONE).
 int32_t clinux_clone_file(int32_t source, int32_t target);
 // uid of the process at the other end of a unix socket (SO_PEERCRED).

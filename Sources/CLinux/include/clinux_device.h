@@ -27,7 +27,9 @@ int32_t clinux_tap_set_header_size(int32_t fd, int32_t size);
 int32_t clinux_tap_set_offloads(int32_t fd, uint32_t offloads);
 // Lets a queue of a tap with several queues take part, or not.
 int32_t clinux_tap_set_queue(int32_t fd, int32_t attach);
-// Opens one queue of a tap; all of one interface are opened with the same `queues` (several or not).
+// Opens one queue of a tap in the network namespace of the calling thread, nonblocking; all of one interface are opened
+// with the same `several`. `name` is at most 15 bytes. With vnet_hdr each frame carries a virtio_net_hdr, which lets the
+// guest use checksum and segmentation offload.
 int32_t clinux_tap_open_queue(const char *name, int32_t vnet_hdr, int32_t several);
 
 // ---- vhost (Documentation of drivers/vhost, <linux/vhost.h>) -------------------------------------------------------
@@ -65,5 +67,13 @@ int64_t clinux_writev(int32_t fd, const struct iovec *pieces, int32_t count);
 int64_t clinux_send_pieces(int32_t socket, const struct iovec *pieces, int32_t count);
 // recvmsg(2) with MSG_DONTWAIT | MSG_TRUNC: the true length of a packet, which may be more than the pieces hold.
 int64_t clinux_receive_pieces(int32_t socket, const struct iovec *pieces, int32_t count);
+// Two connected sockets that keep messages apart (SOCK_SEQPACKET), cloexec.
+int32_t clinux_message_pair(int32_t fds[2]);
+// Sends one message, with a descriptor unless that is -1 (SCM_RIGHTS). Without `wait` it says -EAGAIN when there is no
+// room. Never raises SIGPIPE.
+int32_t clinux_send_message(int32_t socket, const void *bytes, uint32_t length, int32_t fd, int32_t wait);
+// Receives one message and its descriptor (cloexec; -1 when it has none; of several the first, the others are closed).
+// Returns its bytes, 0 at the end of the stream.
+int32_t clinux_receive_message(int32_t socket, void *bytes, uint32_t length, int32_t *fd, int32_t wait);
 
 #endif

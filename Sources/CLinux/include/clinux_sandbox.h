@@ -17,3 +17,13 @@ int32_t clinux_filter_system_calls(const struct clinux_filter_step *steps, uint1
 // No file can be opened by name any more, by whatever system call or io_uring request (landlock(7)). -ENOSYS or -EOPNOTSUPP
 // where the kernel has no Landlock.
 int32_t clinux_forbid_file_names(void);
+
+// ---- a helper of the program's own ---------------------------------------------------------------------------------
+
+// fork(2), for a program with a single thread: returns the child's pid, and 0 in the child. The child is killed when the
+// thread that made it ends; nobody has to wait for it.
+int32_t clinux_fork_helper(void);
+// Closes every descriptor but the standard ones and two others.
+int32_t clinux_close_all_but(int32_t one, int32_t other);
+// Overwrites the process's environment, as others see it in /proc, by zeros.
+void clinux_forget_environment(void);

@@ -219,6 +219,27 @@ struct Allocator {
             remedy: "remove machines that are not needed, or use a larger subnet")
     }
 
+    /// The vsock address of a machine that the store has: its own, or a new one that it keeps for its life. Derived from
+    /// the home, so that machines of several homes of a host hardly ever have the same.
+    func vsockAddress(of machine: String) throws -> UInt32 {
+        let known = try Int64.fetchOne(db, sql: "SELECT cid FROM vsock WHERE machine = ?", arguments: [machine])
+        if let known, let cid = UInt32(exactly: known) { return cid }
+        let identity = try db.fact("home")
+        for round in 0..<64 {
+            let hash = SHA256.digest("\(identity)/\(machine)/vsock/\(round)")
+            // 0 … 2 and the last are taken (virtio 1.2, section 5.10.4); so are all small ones that people choose by hand.
+            let cid =
+                UInt32(hash[0] & 0x3f | 0x40) << 24 | UInt32(hash[1]) << 16 | UInt32(hash[2]) << 8 | UInt32(hash[3])
+            let isTaken =
+                try Bool.fetchOne(
+                    db, sql: "SELECT EXISTS (SELECT 1 FROM vsock WHERE cid = ?)", arguments: [Int64(cid)]) ?? false
+            if isTaken { continue }
+            try db.execute(sql: "INSERT INTO vsock VALUES (?, ?)", arguments: [machine, Int64(cid)])
+            return cid
+        }
+        throw UrsaError(.bug, "found no free vsock address", place: "machine \(machine)")
+    }
+
     /// A user id that no other machine has.
     func user() throws -> UInt32 {
         let taken = Set(try Int64.fetchAll(db, sql: "SELECT uid FROM machines"))

@@ -30,6 +30,7 @@ enum Engines {
         _ wishes: [Wish], home: Home, notice: @Sendable (String) -> Void
     ) throws(UrsaError) -> [Engine] {
         guard wishes.contains(where: { $0.spec.accelerator != .tcg || $0.spec.engine == .native }) else {
+            if let error = UrsaError.all(wishes.flatMap { QEMUEngine.lacks($0.spec) }) { throw error }
             return wishes.map { _ in .qemu(.tcg) }
         }
         let (trouble, isNew) = probe(home)
@@ -70,17 +71,41 @@ enum Engines {
             }
             return .native
         }
+        let accelerator: QEMUMachine.Accelerator
         switch spec.accelerator {
-        case .tcg: return .qemu(.tcg)
-        case .auto where trouble != nil: return .qemu(.tcg)
+        case .tcg: accelerator = .tcg
+        case .auto where trouble != nil: accelerator = .tcg
         case .kvm, .auto:
             if let trouble {
                 throw UrsaError(
                     .unsupported, "KVM can't run machines here: \(trouble)", place: place,
                     remedy: "`ursa doctor` tells what mends it; `accelerator: auto` takes emulation meanwhile")
             }
-            return spec.engine == .auto && wish.lacks.isEmpty && hasNative ? .native : .qemu(.kvm)
+            if spec.engine == .auto, wish.lacks.isEmpty, hasNative { return .native }
+            accelerator = .kvm
         }
+        let missing = QEMUEngine.lacks(spec)
+        guard !missing.isEmpty else { return .qemu(accelerator) }
+        // Whoever left the choice to us is told why the other engine was none.
+        var others: [UrsaError] = []
+        if spec.engine == .auto {
+            others = wish.lacks
+            let reason: String? =
+                if spec.accelerator == .tcg {
+                    "the native engine has no emulation"
+                } else if let trouble {
+                    "the native engine can't run machines here: \(trouble)"
+                } else if !hasNative { "the native engine is not installed" } else { nil }
+            if let reason { others.append(UrsaError(.unsupported, reason, place: place)) }
+        }
+        throw UrsaError.all(missing + others) ?? UrsaError(.bug, "no engine was found", place: place)
+    }
+
+    /// Pairs of queues of each card on a tap: one for each processor up to eight, so that processors send and receive
+    /// beside each other. A machine has 16 at most, since each is two descriptors; QEMU's emulation has one thread for all of
+    /// them and nothing to gain.
+    static func queuePairs(cpus: Int, cards: Int, _ engine: Engine) -> Int {
+        engine == .qemu(.tcg) ? 1 : max(1, min(cpus, 8, 16 / max(1, cards)))
     }
 
     /// What a machine was started with, from its launch file; nil when it never was.

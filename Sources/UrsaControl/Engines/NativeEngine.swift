@@ -14,6 +14,11 @@ enum NativeEngine {
     /// What is kept as the machine type of a machine that was made for this engine.
     static let machineType = "ursa-1"
 
+    /// Bounds of the engine's configuration (`MachineConfiguration`).
+    private static let mostProcessors = 254
+    private static let mostMemory = ByteCount(1 << 40)
+    private static let mostCards = 10
+
     /// What the engine can't do of what a machine asks for, each with what to do about it; empty when it can run it.
     ///
     /// - Parameter cards: of each card whether it is plugged into a network of the kernel's, in order.
@@ -27,6 +32,21 @@ enum NativeEngine {
                 "the native engine has no firmware, and the image \(spec.image) brings no kernel to start", "image",
                 "take `engine: qemu`, or an image that `ursa image build` makes")
         }
+        if spec.cpus > mostProcessors {
+            lack(
+                "the native engine has at most \(mostProcessors) processors, not \(spec.cpus)", "cpus",
+                "take `engine: qemu`, or fewer processors")
+        }
+        if spec.memory > mostMemory {
+            lack(
+                "the native engine has at most \(mostMemory) of memory, not \(spec.memory)", "memory",
+                "take `engine: qemu`, or less memory")
+        }
+        if cards.count > mostCards {
+            lack(
+                "the native engine has at most \(mostCards) network cards, not \(cards.count)", "networks",
+                "leave some of them out")
+        }
         for (position, isPlugged) in cards.enumerated() where !isPlugged {
             lack(
                 "the native engine has no user networking of its own", "networks[\(position)]",
@@ -37,10 +57,12 @@ enum NativeEngine {
 
     /// The launch of a machine; see `QEMUEngine.make`, whose parameters these are.
     ///
+    /// - Parameter vsock: where the machine's vsock is, when it has one.
     /// - Throws: what `lacks` tells.
     static func make(
         _ spec: MachineSpec, identity: String, uuid: String, program: String, images: QEMUEngine.Images,
-        nics: [QEMUEngine.NIC], user: Program.User?, usesVhost: Bool, settle: [String], eventsPath: String?
+        nics: [QEMUEngine.NIC], user: Program.User?, usesVhost: Bool, settle: [String], eventsPath: String?,
+        vsock: VsockView? = nil
     ) throws(UrsaError) -> KeeperLaunch {
         let isPlugged = nics.map { if case .user = $0 { false } else { true } }
         if let error = UrsaError.all(lacks(spec, images: images, cards: isPlugged)) { throw error }
@@ -84,32 +106,44 @@ enum NativeEngine {
         }
         var inherited: [Int32] = []
         var cards: [JSON] = []
-        func plug(_ kind: String, _ mac: MACAddress, _ mtu: Int?, vhost: JSON?) {
-            let fd = number()
-            inherited.append(fd)
+        func plug(_ kind: String, _ mac: MACAddress, _ mtu: Int?, queues: Int = 1, vhost: [JSON]? = nil) {
+            let numbers = (0..<queues).map { _ in number() }
+            inherited += numbers
+            let list = numbers.map { JSON.integer(Int64($0)) }
             cards.append(
                 .object(
-                    [JSON.Member(kind, .integer(Int64(fd))), JSON.Member("mac", .string(mac.description))]
+                    [JSON.Member(kind, list.count == 1 ? list[0] : .array(list))]
+                        + [JSON.Member("mac", .string(mac.description))]
                         + (mtu.map { [JSON.Member("mtu", .integer(Int64($0)))] } ?? [])
-                        + (vhost.map { [JSON.Member("vhost", $0)] } ?? [])))
+                        + (vhost.map { [JSON.Member("vhost", .array($0))] } ?? [])))
         }
         for nic in nics {
             switch nic {
-            case .tap(let mac, let mtu):
-                plug("tap", mac, mtu, vhost: usesVhost ? file("/dev/vhost-net", writable: true) : nil)
-            case .frames(let mac, let mtu): plug("frames", mac, mtu, vhost: nil)
+            case .tap(let mac, let mtu, let queues):
+                let kernel = usesVhost ? (0..<queues).map { _ in file("/dev/vhost-net", writable: true) } : nil
+                plug("tap", mac, mtu, queues: queues, vhost: kernel)
+            case .frames(let mac, let mtu): plug("frames", mac, mtu)
             case .user: break
             }
+        }
+        var sockets = QEMUEngine.sockets
+        var switchboard: JSON?
+        if let vsock {
+            let listener = number()
+            sockets.append(.init(name: Path.name(vsock.socket), fd: listener, purpose: .people))
+            switchboard = [
+                "cid": .integer(Int64(vsock.cid)), "listen": .integer(Int64(listener)), "folder": file(vsock.folder),
+            ]
         }
         let configuration: JSON = .record([
             "name": .string(spec.name), "uuid": .string(uuid), "cpus": .integer(Int64(spec.cpus)),
             "memory": .integer(Int64(clamping: spec.memory.bytes)), "kvm": kvm, "profile": "pci", "hugePages": false,
             "mergeable": true, "boot": boot, "disks": .array(disks), "nics": .array(cards), "console": 10,
-            "monitors": [11, 12], "entropy": true, "balloon": true,
+            "monitors": [11, 12], "entropy": true, "balloon": true, "vsock": switchboard,
         ])
         let launch = KeeperLaunch(
             machine: identity, name: spec.name, program: program, arguments: [configuration.text], user: user,
-            files: files, inherited: inherited, sockets: QEMUEngine.sockets,
+            files: files, inherited: inherited, sockets: sockets,
             restart: QEMUEngine.restart(spec.restart), stopTimeout: spec.stopTimeout, settle: settle,
             eventsPath: eventsPath)
         try launch.validate()

@@ -78,11 +78,12 @@ extension Ursa {
             for network in networks { records[network.name] = try allocator.network(network, project: project) }
             let identity = try db.fact("home")
             let made = wallClock()
-            let record = MachineRecord(
+            var record = MachineRecord(
                 name: spec.name, id: String(hexadecimal(SHA256.digest("\(identity)/\(spec.name)/\(made)")).prefix(32)),
                 project: project, spec: spec, image: image, machineType: machineType, uid: try allocator.user(),
                 made: made, phase: .creating, cards: try allocator.cards(spec, networks: records))
             try db.insert(record)
+            if spec.vsock { record.cid = try allocator.vsockAddress(of: spec.name) }
             try db.claim(spec.name, .current)
             return record
         }

@@ -131,14 +131,15 @@ extension Ursa {
         }
         var taps: [SharedFD] = []
         var cards: [QEMUEngine.NIC] = []
+        let queues = Engines.queuePairs(cpus: record.spec.cpus, cards: record.cards.count, engine)
         for (position, card) in record.cards.enumerated() {
             if let network = networks.first(where: { $0.spec.name == card.network }), network.hasTaps, let host {
                 let name = Ursa.tapName(record, position)
                 let nic = position < record.spec.networks.count ? record.spec.networks[position] : nil
-                taps.append(SharedFD(try openPort(name, network, nic, host, networksAreDone)))
+                taps += try openPort(name, network, nic, queues: queues, host, networksAreDone)
                 let ports = host.mtu(ofTap: name, network: card.network)
                 let mtu = [ports, nic?.mtu].compactMap { $0 }.min()
-                cards.append(hasTaps ? .tap(mac: card.mac, mtu: mtu) : .frames(mac: card.mac, mtu: mtu))
+                cards.append(hasTaps ? .tap(mac: card.mac, mtu: mtu, queues: queues) : .frames(mac: card.mac, mtu: mtu))
             } else {
                 cards.append(.user(mac: card.mac))
             }
@@ -167,9 +168,11 @@ extension Ursa {
         // The kernel moves packets faster than any engine; the keeper opens the device.
         let usesVhost = engine != .qemu(.tcg) && access("/dev/vhost-net", R_OK | W_OK) == 0
         guard case .qemu(let accelerator) = engine, let qemu else {
+            let vsock = record.vsock(folder: folder)
+            try vsock?.prepare(user)
             return try NativeEngine.make(
                 record.spec, identity: record.id, uuid: uuid, program: Programs.monitor(), images: images, nics: cards,
-                user: user, usesVhost: usesVhost, settle: settle, eventsPath: home.eventsPath)
+                user: user, usesVhost: usesVhost, settle: settle, eventsPath: home.eventsPath, vsock: vsock)
         }
         // A machine that was made for the other engine takes what this QEMU has.
         let machineType = record.machineType == NativeEngine.machineType ? nil : record.machineType
@@ -185,15 +188,19 @@ extension Ursa {
 
     /// Opens a port as soon as the bridge is there; gives up when the networks are done and it is not.
     private func openPort(
-        _ name: String, _ network: NetworkRecord, _ nic: NICSpec?, _ host: HostNetworks, _ networksAreDone: () -> Bool
-    ) throws(UrsaError) -> OwnedFD {
+        _ name: String, _ network: NetworkRecord, _ nic: NICSpec?, queues: Int, _ host: HostNetworks,
+        _ networksAreDone: () -> Bool
+    ) throws(UrsaError) -> [SharedFD] {
         while true {
             let isLastChance = networksAreDone()
             do throws(UrsaError) {
                 let isolated = nic?.isIsolated ?? false
-                guard hasTaps else { return try openFrames(name, network.spec.name, isIsolated: isolated, host) }
+                guard hasTaps else {
+                    return [SharedFD(try openFrames(name, network.spec.name, isIsolated: isolated, host))]
+                }
                 return try host.openTap(
-                    network: network.spec.name, name: name, isIsolated: isolated, bridge: network.spec.bridge)
+                    network: network.spec.name, name: name, queues: queues, isIsolated: isolated,
+                    bridge: network.spec.bridge)
             } catch {
                 guard error.code == .notFound, !isLastChance else { throw error }
             }

@@ -213,6 +213,7 @@ extension Ursa {
                 record.spec = machine
                 try db.replaceCards(machine.name, record.cards)
                 try db.update(record)
+                if machine.vsock { _ = try allocator.vsockAddress(of: machine.name) }
             }
         }
     }

@@ -18,6 +18,8 @@ struct MachineRecord: Sendable {
     var made: Double
     var phase: Phase
     var cards: [CardView]
+    /// Its vsock address, 3 to 4294967294; nil when it has never asked for one.
+    var cid: UInt32?
 }
 
 /// A network as the store has it.
@@ -54,6 +56,10 @@ extension Database {
         var arguments: StatementArguments = []
         if let project { condition += " AND project = ?"; arguments += [project] }
         if let name { condition += " AND name = ?"; arguments += [name] }
+        var cids: [String: UInt32] = [:]
+        for row in try Row.fetchAll(self, sql: "SELECT * FROM vsock") {
+            cids[row["machine"]] = UInt32(exactly: row["cid"] as Int64)
+        }
         // Machines share a few images: each text is read once.
         var images: [String: Image] = [:]
         return try Row.fetchAll(
@@ -69,7 +75,8 @@ extension Database {
                 spec: try MachineSpec(json: try JSON.parse(row["spec"] as String)),
                 image: image,
                 machineType: row["machine_type"], uid: UInt32(clamping: uid), made: row["made"],
-                phase: MachineRecord.Phase(rawValue: row["phase"]) ?? .ready, cards: cards[name] ?? [])
+                phase: MachineRecord.Phase(rawValue: row["phase"]) ?? .ready, cards: cards[name] ?? [],
+                cid: cids[name])
         }
     }
 

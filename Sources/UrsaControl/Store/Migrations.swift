@@ -4,7 +4,7 @@ import UrsaBase
 /// The database's form, by versions that only ever grow. `PRAGMA user_version` tells the version, so that opening an
 /// up-to-date store costs one read.
 enum Migrations {
-    static let current = 2
+    static let current = 3
 
     static func run(on queue: DatabaseQueue) throws {
         let version = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
@@ -20,6 +20,7 @@ enum Migrations {
                 let version = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
                 if version < 1 { try first(db) }
                 if version < 2 { try second(db) }
+                if version < 3 { try third(db) }
                 try db.execute(sql: "PRAGMA user_version = \(current)")
                 return .commit
             }
@@ -110,6 +111,17 @@ enum Migrations {
                     deadline INTEGER NOT NULL,          -- milliseconds of CLOCK_BOOTTIME
                     what TEXT NOT NULL,
                     former TEXT NOT NULL                -- the rows as they were, JSON
+                ) STRICT;
+                """)
+    }
+
+    private static func third(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                -- Machines' vsock addresses: given out when a machine first asks for vsock, and kept for its life.
+                CREATE TABLE vsock (
+                    machine TEXT PRIMARY KEY REFERENCES machines(name) ON DELETE CASCADE,
+                    cid INTEGER NOT NULL UNIQUE CHECK (cid BETWEEN 3 AND 4294967294)
                 ) STRICT;
                 """)
     }

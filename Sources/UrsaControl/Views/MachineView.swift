@@ -52,6 +52,9 @@ public struct MachineView: Sendable {
     /// Versioned machine type, pinned when the machine was made: `pc-q35-7.2`, `ursa-1`.
     public var machineType: String
 
+    /// How it is reached by vsock; nil when it did not ask for that.
+    public var vsock: VsockView?
+
     /// The view as JSON, for `--json`.
     public var json: JSON {
         .record([
@@ -63,6 +66,7 @@ public struct MachineView: Sendable {
             "memory": .integer(Int64(spec.memory.bytes)),
             "project": project.map(JSON.string),
             "cards": .array(cards.map(\.json)),
+            "vsock": vsock?.json,
             "publish": .array(spec.publish.map { .string($0.description) }),
             "restart": .string(spec.restart.description),
             "made": .string(timestamp(made)),
@@ -94,6 +98,28 @@ public struct CardView: Sendable, Hashable {
             "network": .string(network), "mac": .string(mac.description),
             "address": address.map { .string($0.description) }, "address6": address6.map { .string($0.description) },
         ])
+    }
+}
+
+/// How programs of the host and of a machine reach each other by vsock.
+public struct VsockView: Sendable, Hashable {
+    /// The machine's address, fixed for its life.
+    public var cid: UInt32
+    /// Where programs of the host connect, to reach a port of the guest by the line `CONNECT PORT`.
+    public var socket: String
+    /// Where programs of the host listen, at sockets named by port numbers, for connections of the guest.
+    public var folder: String
+
+    /// The paths in a machine's folder.
+    init(cid: UInt32, machineFolder: String) {
+        self.cid = cid
+        socket = machineFolder + "/vsock.sock"
+        folder = machineFolder + "/vsock"
+    }
+
+    /// The view as JSON.
+    public var json: JSON {
+        ["cid": .integer(Int64(cid)), "socket": .string(socket), "folder": .string(folder)]
     }
 }
 

@@ -66,7 +66,7 @@ extension Ursa {
             enginePid: run.engineLives ? run.status?.engine?.pid : nil,
             keeperPid: run.keeperLives ? run.status?.keeper?.pid : nil,
             engine: used?.engine, accelerator: run.isLive ? used?.accelerator : nil,
-            machineType: record.machineType)
+            machineType: record.machineType, vsock: record.vsock(folder: home.machineFolder(record.name)))
     }
 
     /// Everything that is known of one machine.

@@ -130,6 +130,16 @@ enum MachineFields {
             },
             write: { .string($0.accelerator.rawValue) }),
         Field(
+            key: "vsock",
+            about:
+                "Whether programs of host and guest reach each other by vsock, over unix sockets in the machine's folder.",
+            schema: ["type": "boolean", "default": false],
+            option: "--vsock", otherWords: ["virtio-vsock", "vhost-vsock", "cid"],
+            read: { tree, context, machine in
+                if let flag = context.flag(tree, "vsock") { machine.vsock = flag }
+            },
+            write: { $0.vsock ? .bool(true) : nil }),
+        Field(
             key: "stop-timeout",
             about: "Time from the power button to the kill: seconds, or a number with s, m or h; 1s to 1h.",
             schema: [

@@ -22,6 +22,8 @@ public struct MachineSpec: Sendable, Hashable {
     public var engine: EngineChoice
     /// How guest code is executed.
     public var accelerator: AcceleratorChoice
+    /// Whether programs of host and guest reach each other by vsock, over unix sockets in the machine's folder.
+    public var vsock: Bool
     /// Seconds from the power button to the kill, 1…3600 (default 30).
     public var stopTimeout: Int
     /// Guest TCP port that must accept connections before the machine counts as reachable; nil takes the image's own.
@@ -38,8 +40,8 @@ public struct MachineSpec: Sendable, Hashable {
     public init(
         name: String, image: String, cpus: Int = 1, memory: ByteCount = .mebibytes(512), disk: ByteCount? = nil,
         networks: [NICSpec] = [], publish: [PublishSpec] = [], restart: RestartPolicy = .never,
-        engine: EngineChoice = .auto, accelerator: AcceleratorChoice = .auto, stopTimeout: Int = 30,
-        readyPort: UInt16? = nil, kernelArguments: String? = nil, sshKeys: [String] = []
+        engine: EngineChoice = .auto, accelerator: AcceleratorChoice = .auto, vsock: Bool = false,
+        stopTimeout: Int = 30, readyPort: UInt16? = nil, kernelArguments: String? = nil, sshKeys: [String] = []
     ) {
         self.name = name
         self.image = image
@@ -51,6 +53,7 @@ public struct MachineSpec: Sendable, Hashable {
         self.restart = restart
         self.engine = engine
         self.accelerator = accelerator
+        self.vsock = vsock
         self.stopTimeout = stopTimeout
         self.readyPort = readyPort
         self.kernelArguments = kernelArguments

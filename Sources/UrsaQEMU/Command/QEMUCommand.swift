@@ -162,13 +162,17 @@ extension QEMUCommand {
             guard nics.count <= 8 else { throw UrsaError(.unsupported, "a machine can have 8 network cards at most") }
             for (index, nic) in nics.enumerated() {
                 let id = JSON.string("net\(index)")
+                var pairs = 1
                 switch nic.backend {
-                case .tap(let fd, let vhost):
+                case .tap(let queues, let vhost):
+                    pairs = queues.count
+                    func list(_ numbers: [Int32]) -> JSON { .string(numbers.map { "\($0)" }.joined(separator: ":")) }
                     add(
                         "-netdev",
                         .record([
-                            "type": "tap", "id": id, "fd": .string("\(fd)"), "vhost": .bool(vhost != nil),
-                            "vhostfd": vhost.map { .string("\($0)") },
+                            "type": "tap", "id": id, pairs > 1 ? "fds" : "fd": list(queues),
+                            "vhost": .bool(!vhost.isEmpty),
+                            pairs > 1 ? "vhostfds" : "vhostfd": vhost.isEmpty ? nil : list(vhost),
                         ]))
                 case .frames(let fd):
                     add(
@@ -189,6 +193,8 @@ extension QEMUCommand {
                         "mac": .string(nic.mac.description), "addr": .string(hex(Slot.firstNIC + index)),
                         // No network boot: the option ROM would cost time at each start.
                         "romfile": "", "host_mtu": nic.mtu.map { .integer(Int64($0)) },
+                        // A vector for each queue, one for the control queue, one for changes of the configuration.
+                        "mq": pairs > 1 ? true : nil, "vectors": pairs > 1 ? .integer(Int64(2 * pairs + 2)) : nil,
                     ]))
             }
         }

@@ -64,8 +64,8 @@ public struct QEMUMachine: Sendable, Hashable {
     public struct NIC: Sendable, Hashable {
         /// What it is plugged into.
         public enum Backend: Sendable, Hashable {
-            /// A tap interface, with vhost's descriptor where the kernel moves the packets.
-            case tap(fd: Int32, vhost: Int32?)
+            /// The queues of a tap interface, with as many descriptors of vhost where the kernel moves the packets.
+            case tap(queues: [Int32], vhost: [Int32])
             /// A connected packet socket, each packet a frame (`-netdev dgram`): slower than a tap, needs no rights.
             case frames(fd: Int32)
             /// QEMU's own user-space NAT with these ports of the host leading in.

@@ -67,8 +67,8 @@ public enum QEMUEngine {
 
     /// A network card as the plan decided it.
     public enum NIC: Sendable, Hashable {
-        /// Plugged into a tap that the caller holds.
-        case tap(mac: MACAddress, mtu: Int?)
+        /// Plugged into a tap that the caller holds, with a pair of queues for each of the tap's.
+        case tap(mac: MACAddress, mtu: Int?, queues: Int = 1)
         /// Plugged into a socket that the caller holds, each packet of which is a frame.
         case frames(mac: MACAddress, mtu: Int?)
         /// Plugged into QEMU's user-space NAT; the first of them gets the machine's published ports.
@@ -87,8 +87,8 @@ public enum QEMUEngine {
 
     /// The launch of a machine.
     ///
-    /// The launch's `inherited` numbers are those of the tap and frame cards, in order: the caller hands its taps to
-    /// `Keeper.start` by them.
+    /// The launch's `inherited` numbers are those of the tap and frame cards, in order, a tap's queues one after the other:
+    /// the caller hands its taps to `Keeper.start` by them.
     /// - Parameters:
     ///   - spec: the machine.
     ///   - identity: the machine's identity, for events.
@@ -147,11 +147,11 @@ public enum QEMUEngine {
         var ports = spec.publish
         for nic in nics {
             switch nic {
-            case .tap(let mac, let mtu):
-                let fd = number()
-                inherited.append(fd)
-                let vhost = usesVhost ? file("/dev/vhost-net", writable: true) : nil
-                machine.nics.append(.init(backend: .tap(fd: fd, vhost: vhost), mac: mac, mtu: mtu))
+            case .tap(let mac, let mtu, let count):
+                let queues = (0..<count).map { _ in number() }
+                inherited += queues
+                let vhost = usesVhost ? queues.map { _ in file("/dev/vhost-net", writable: true) } : []
+                machine.nics.append(.init(backend: .tap(queues: queues, vhost: vhost), mac: mac, mtu: mtu))
             case .frames(let mac, let mtu):
                 let fd = number()
                 inherited.append(fd)
@@ -176,6 +176,19 @@ public enum QEMUEngine {
         .init(name: "engine.sock", fd: 11, purpose: .monitor),
         .init(name: "qmp.sock", fd: 12, purpose: .people),
     ]
+
+    /// What QEMU is not given of what a machine may ask for, each with what to do about it.
+    ///
+    /// QEMU's only vsock is the kernel's (vhost_vsock): the host's side of it are sockets of another family, that every
+    /// program of the host can reach and that know no folder. A machine would have to be used differently with each engine.
+    public static func lacks(_ spec: MachineSpec) -> [UrsaError] {
+        guard spec.vsock else { return [] }
+        return [
+            UrsaError(
+                .unsupported, "QEMU has no vsock over unix sockets", place: "machine \(spec.name), vsock",
+                remedy: "take `engine: native`, or leave `vsock` out")
+        ]
+    }
 
     /// A spec's policy as the keeper has it.
     public static func restart(_ policy: RestartPolicy) -> KeeperLaunch.Restart {

@@ -15,10 +15,14 @@ public final class BalloonDevice: VirtioDevice, @unchecked Sendable {
     private static let mostPages = 1 << 16
 
     private let ram: GuestRAM
+    private let changed: @Sendable (UInt64) -> Void
 
     /// A balloon for a guest's memory.
-    public init(_ ram: GuestRAM) {
+    ///
+    /// - Parameter changed: called with the bytes that the guest has left, whenever that changes.
+    public init(_ ram: GuestRAM, changed: @escaping @Sendable (UInt64) -> Void = { _ in }) {
         self.ram = ram
+        self.changed = changed
         // Reporting has number 4 by the text; Linux leaves out the numbers of queues that it does not use, so it comes as 2.
         super.init(type: .balloon, queueSizes: [128, 128, 128, 128, 128], configurationSize: 16)
     }
@@ -41,7 +45,19 @@ public final class BalloonDevice: VirtioDevice, @unchecked Sendable {
     /// The driver says how many pages are in the balloon.
     public override func writeConfiguration(offset: Int, size: Int, value: UInt64) {
         guard offset == 4, size == 4 else { return }
-        configuration.set(UInt32(truncatingIfNeeded: value), at: 4)
+        setPages(UInt32(truncatingIfNeeded: value))
+    }
+
+    private func setPages(_ count: UInt32) {
+        guard configuration.read(offset: 4, size: 4) != UInt64(count) else { return }
+        configuration.set(count, at: 4)
+        changed(actual)
+    }
+
+    /// Without a driver nothing is in the balloon: the next one begins with all of the memory.
+    public override func deactivate() {
+        super.deactivate()
+        setPages(0)
     }
 
     /// Pages come in (queue 0), go out (1: nothing to do, they come back when touched), or are free (the others).

@@ -45,6 +45,17 @@ struct ConfigurationReader {
         try integer(name, 0...Int64(Int32.max)).map { Int32($0) }
     }
 
+    /// One descriptor's number or a list of some; an absent key is an empty list.
+    mutating func descriptors(_ name: String, atMost limit: Int) throws(UrsaError) -> [Int32] {
+        guard let value = value(name) else { return [] }
+        let elements = value.array ?? [value]
+        let numbers = elements.compactMap { element in element.integer.flatMap { Int32(exactly: $0) } }
+        guard numbers.count == elements.count, numbers.count <= limit, numbers.allSatisfy({ $0 >= 0 }) else {
+            throw wrong(name, "must be the number of an open descriptor, or a list of at most \(limit)")
+        }
+        return numbers
+    }
+
     mutating func neededDescriptor(_ name: String) throws(UrsaError) -> Int32 {
         guard let fd = try descriptor(name) else { throw wrong(name, "is missing: the number of an open descriptor") }
         return fd

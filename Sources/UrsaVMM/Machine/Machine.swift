@@ -27,7 +27,7 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
     /// Devices that the monitor asks about; set in `init` and constant afterwards.
     var blocks: [BlockDevice] = []
     var balloonDevice: BalloonDevice?
-    private let clock = Clock()
+    private let clock: Clock
     /// What it is doing; on the thread of `run`.
     public private(set) var state = MachineState.prelaunch
     /// The paravirtual clock while the processors are stopped.
@@ -78,7 +78,9 @@ public final class Machine: LifeCycleRequests, @unchecked Sendable {
         doorbells = Doorbells(hypervisor)
         powerButton = try interrupts.makeLine(gsi: Int(ACPITables.eventGSI))
         wake = OwnedFD(try check(clinux_eventfd(), "make an eventfd"))
-        events = try MonitorEvents()
+        let events = try MonitorEvents()
+        self.events = events
+        clock = Clock(changed: { offset in events.send(.clockChanged(offset: offset)) })
         devices = try VirtioDevices(
             configuration.profile == .pci ? .pci : .mmio, ram: ram, memory: memoryBus, ports: ports,
             interrupts: interrupts,

@@ -33,8 +33,9 @@ public struct MachineConfiguration: Sendable, Hashable {
     public struct NIC: Sendable, Hashable {
         /// Where frames go.
         public enum Backend: Sendable, Hashable {
-            /// A tap with virtio headers, perhaps with the kernel's own half of virtio-net.
-            case tap(Int32, vhost: Int32?)
+            /// The queues of a tap with virtio headers, each a pair of queues of the card; perhaps with the kernel's own half
+            /// of virtio-net, opened once for each.
+            case tap([Int32], vhost: [Int32])
             /// A packet socket, each packet a frame.
             case frames(Int32)
         }
@@ -58,8 +59,10 @@ public struct MachineConfiguration: Sendable, Hashable {
         public var cid: UInt32
         /// A listening socket for connections into the guest.
         public var listener: Int32?
-        /// A folder with the sockets of the guest's own connections.
+        /// A folder with the sockets of the guest's own connections, each named by its port.
         public var folder: Int32?
+        /// The socket of the broker that connects to them (`VsockBroker`): the program starts it, and is `folder`'s only reader.
+        public internal(set) var broker: Int32?
     }
     /// What starts first.
     public struct Boot: Sendable, Hashable {
@@ -132,7 +135,7 @@ public struct MachineConfiguration: Sendable, Hashable {
         nics = []
         for nic in try reader.objects("nics", atMost: 10) { nics.append(try NIC(nic)) }
         console = try MachineConfiguration.console(reader.value("console"))
-        monitors = try MachineConfiguration.descriptors(reader.value("monitors"), "monitors")
+        monitors = try reader.descriptors("monitors", atMost: 8)
         virtioConsole = try reader.descriptor("virtioConsole")
         vsock = nil
         if var vsock = try reader.object("vsock") {
@@ -155,18 +158,6 @@ public struct MachineConfiguration: Sendable, Hashable {
         default:
             throw ConfigurationReader.wrong("console", "must be \"stdio\" or the number of a listening socket")
         }
-    }
-
-    private static func descriptors(_ value: JSON?, _ key: String) throws(UrsaError) -> [Int32] {
-        guard let value else { return [] }
-        let wrong = ConfigurationReader.wrong(key, "must be a list of at most 8 descriptors' numbers")
-        guard let array = value.array, array.count <= 8 else { throw wrong }
-        var result: [Int32] = []
-        for element in array {
-            guard let number = element.integer, (0...Int64(Int32.max)).contains(number) else { throw wrong }
-            result.append(Int32(number))
-        }
-        return result
     }
 }
 
@@ -195,15 +186,18 @@ extension MachineConfiguration.Disk {
 extension MachineConfiguration.NIC {
     fileprivate init(_ reader: ConfigurationReader) throws(UrsaError) {
         var reader = reader
-        let tap = try reader.descriptor("tap")
+        let taps = try reader.descriptors("tap", atMost: 8)
         let frames = try reader.descriptor("frames")
-        let vhost = try reader.descriptor("vhost")
-        switch (tap, frames, vhost) {
-        case (let tap?, nil, let vhost): backend = .tap(tap, vhost: vhost)
-        case (nil, let frames?, nil): backend = .frames(frames)
+        let vhost = try reader.descriptors("vhost", atMost: 8)
+        switch (taps.isEmpty, frames) {
+        case (false, nil): backend = .tap(taps, vhost: vhost)
+        case (true, let frames?) where vhost.isEmpty: backend = .frames(frames)
         default:
             throw ConfigurationReader.wrong(
                 reader.key("tap"), "or frames must be there, and not both; vhost needs a tap")
+        }
+        guard vhost.isEmpty || vhost.count == taps.count else {
+            throw ConfigurationReader.wrong(reader.key("vhost"), "must have as many descriptors as the tap")
         }
         guard let text = try reader.text("mac") else {
             throw ConfigurationReader.wrong(reader.key("mac"), "is missing")

@@ -20,15 +20,16 @@ extension Machine {
         }
         if configuration.hasEntropy { try devices.attach(EntropyDevice(), slot: Slot.entropy) }
         if configuration.hasBalloon {
-            let device = BalloonDevice(ram)
+            let device = BalloonDevice(ram) { [events] actual in events.send(.balloon(actual: actual)) }
             balloonDevice = device
             try devices.attach(device, slot: Slot.balloon)
         }
         if let vsock = configuration.vsock {
             let listener = vsock.listener.map { SharedFD(OwnedFD($0)) }
-            let folder = vsock.folder.map { SharedFD(OwnedFD($0)) }
+            let broker = vsock.broker.map { SharedFD(OwnedFD($0)) }
             try devices.attach(
-                try VsockDevice(cid: vsock.cid, listener: listener, folder: folder), slot: Slot.vsock)
+                try VsockDevice(cid: vsock.cid, listener: listener, broker: broker, log: { MonitorProgram.log($0) }),
+                slot: Slot.vsock)
         }
         if let listener = configuration.virtioConsole {
             try devices.attach(try ConsoleDevice(listener: OwnedFD(listener)), slot: Slot.console)
@@ -36,17 +37,19 @@ extension Machine {
     }
 
     private func makeCard(_ card: MachineConfiguration.NIC) throws(UrsaError) -> NetworkDevice {
-        let backend: NetworkBackend
+        var backends: [NetworkBackend] = []
         switch card.backend {
-        case .tap(let tap, let vhost):
-            if let vhost {
-                backend = try NetworkBackend.tap(OwnedFD(tap), vhost: OwnedFD(vhost))
-            } else {
-                backend = try NetworkBackend.tap(OwnedFD(tap))
+        case .tap(let queues, let kernel):
+            for (index, tap) in queues.enumerated() {
+                if index < kernel.count {
+                    backends.append(try .tap(OwnedFD(tap), vhost: OwnedFD(kernel[index])))
+                } else {
+                    backends.append(try .tap(OwnedFD(tap)))
+                }
             }
-        case .frames(let socket): backend = try NetworkBackend.frames(OwnedFD(socket))
+        case .frames(let socket): backends = [try .frames(OwnedFD(socket))]
         }
-        return try NetworkDevice([backend], mac: card.mac, mtu: card.mtu.map { UInt16(clamping: $0) }) {
+        return try NetworkDevice(backends, mac: card.mac, mtu: card.mtu.map { UInt16(clamping: $0) }) {
             MonitorProgram.log("net: \($0)")
         }
     }

@@ -28,10 +28,17 @@ public enum MonitorProgram {
             return 2
         }
         clinux_ignore_sigpipe()
+        // The sandbox would kill whoever looks for a fault's cause, and its keeper would hear of that instead of the fault.
+        _ = clinux_default_faults()
         // Before the first thread, which inherits the mask.
         let signals = clinux_signalfd([SIGTERM, SIGINT, SIGHUP], 3)
         do throws(UrsaError) {
-            let machine = try Machine(MachineConfiguration(try JSON.parse(arguments[0])), isCounting: isCounting)
+            var configuration = try MachineConfiguration(try JSON.parse(arguments[0]))
+            // First of all, so that it has nothing of the machine.
+            if let folder = configuration.vsock?.folder {
+                configuration.vsock?.broker = try VsockBroker.start(folder: OwnedFD(folder)).release()
+            }
+            let machine = try Machine(configuration, isCounting: isCounting)
             // Everything is open now; threads inherit this.
             Sandbox.begin()
             let outcome = try machine.run(signals: signals >= 0 ? signals : nil)

@@ -85,6 +85,14 @@ public struct MonitorEvent: Sendable, Hashable {
             "BALLOON_CHANGE", ["actual": .integer(Int64(clamping: actual))], replaces: "BALLOON_CHANGE")
     }
 
+    /// The guest has set its clock.
+    ///
+    /// - Parameter offset: seconds that it is ahead of the host's time.
+    public static func clockChanged(offset: Int) -> MonitorEvent {
+        MonitorEvent(
+            "RTC_CHANGE", ["offset": .integer(Int64(offset)), "qom-path": "/machine/rtc"], replaces: "RTC_CHANGE")
+    }
+
     var json: JSON {
         let whole = min(max(0, time), 1e15)
         let seconds = whole.rounded(.down)

@@ -48,7 +48,8 @@ final class SerialLine: @unchecked Sendable {
         case .none: return
         case .standard: state.withLock { $0.isConnected = true }
         case .listener(let socket):
-            // The one who waits is let in before the guest's first byte.
+            // The one who waits is let in before the guest's first byte; nobody need wait.
+            _ = fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK)
             if let client = accept(from: socket) { connection = client }
             state.withLock { $0.isConnected = connection >= 0 }
         }
@@ -120,7 +121,6 @@ final class SerialLine: @unchecked Sendable {
 
     private func run() {
         Sandbox.enter(.console)
-        if case .listener(let socket) = peer { _ = fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK) }
         var ending: Deadline?
         while true {
             let (hasOutput, hasRoom, isEnding) = state.withLock { state in

@@ -7,7 +7,8 @@ public import UrsaBase
 /// process with SIGSYS, which its keeper tells in words, and nothing else.
 ///
 /// Filters are inherited: a thread has its own besides those of the thread that started it. So the kinds stand within
-/// each other: `io` ⊂ `processor`, which starts I/O threads when a driver enables a queue, ⊂ `control`.
+/// each other: `io` ⊂ `processor`, which starts I/O threads when a driver enables a queue, ⊂ `control`. What a device needs a
+/// new socket for is done by a process beside (`VsockBroker`), which has a filter of its own.
 ///
 /// io_uring requests don't pass filters. Those that name files are forbidden by Landlock where the kernel has it; the
 /// ring is why `control` is not entered before files are open.
@@ -56,6 +57,22 @@ public enum Sandbox {
         try filter(kind, violation == .kill ? .kill : .fail(EPERM)).enter()
     }
 
+    /// Shuts the broker of vsock connections in: it makes unix sockets, connects them by name and hands them over.
+    static func enterBroker(onViolation violation: Violation = .kill) {
+        do throws(UrsaError) {
+            try check(clinux_no_new_privileges(), "give up new privileges")
+            _ = clinux_forbid_file_names()
+            var filter = SystemCallFilter(onViolation: violation == .kill ? .kill : .fail(EPERM))
+            filter.allow(
+                .recvmsg, .connect, .sendmsg, .close, .futex, .brk, .munmap, .exitGroup, .restartSyscall, .rtSigreturn)
+            filter.allow(.socket, where: [.init(argument: 0, mask: .max, values: [UInt32(AF_UNIX)])])
+            filter.allow(.mmap, where: [.init(argument: 2, mask: UInt32(PROT_EXEC), values: [0])])
+            try filter.enter()
+        } catch {
+            try? writeAllBytes(2, Array("ursa-vmm: no sandbox for vsock: \(error)\n".utf8), "a message")
+        }
+    }
+
     private static func filter(_ kind: Kind, _ violation: SystemCallFilter.Violation) -> SystemCallFilter {
         var filter = SystemCallFilter(onViolation: violation)
         // The most frequent first: the kernel remembers only calls that are allowed whatever their arguments are.
@@ -71,8 +88,6 @@ public enum Sandbox {
         if kind == .io { filter.allow(.ioUringSetup, .ioUringRegister, .epollCreate1, .eventfd2) }
         // Consoles and vsock take callers; threads inherit what those that started them may.
         filter.allow(.accept4, .accept)
-        // Connections out of the guest need a socket that was made before; the guest is refused, not the machine ended.
-        filter.refuse(EPERM, .socket, .connect)
         if kind == .control { filter.allow(.rtSigaction) }
         return filter
     }

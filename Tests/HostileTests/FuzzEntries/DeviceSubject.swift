@@ -94,9 +94,12 @@ struct DeviceSubject {
         let service = SharedFD(try UnixSocket.listen(folder + "/1"))
         _ = fcntl(service.raw, F_SETFL, fcntl(service.raw, F_GETFL) | O_NONBLOCK)
         let accepted = Locked<[SharedFD]>([])
+        let pair = try VsockBroker.messagePair()
+        let broker = SharedFD(OwnedFD(pair.broker))
+        let directory = SharedFD(try File.open(folder, O_RDONLY))
+        _ = try OSThread { VsockBroker.serve(broker.raw, folder: directory.raw) }
         let device = try VsockDevice(
-            cid: 3, listener: SharedFD(try client.listener.duplicate()),
-            folder: SharedFD(try File.open(folder, O_RDONLY)))
+            cid: 3, listener: SharedFD(try client.listener.duplicate()), broker: SharedFD(OwnedFD(pair.monitor)))
         return DeviceSubject(
             device: device,
             shape: { script in
@@ -114,6 +117,13 @@ struct DeviceSubject {
                 return header.bytes
             }, honest: (1, [UInt8](repeating: 0, count: VsockHeader.size), 0),
             stir: { byte, count in
+                // A broker that answers what it was not asked, with a socket or an error.
+                if byte & 0x3e == 0x3e {
+                    var answer = VsockBroker.Answer(number: UInt32(count & 7), error: UInt32(byte & 1))
+                    let stray = byte & 1 == 0 ? socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0) : -1
+                    _ = clinux_send_message(broker.raw, &answer, 8, stray, Int32(MSG_DONTWAIT))
+                    if stray >= 0 { close(stray) }
+                }
                 accepted.withLock { list in
                     let fd = clinux_accept(service.raw)
                     if fd >= 0 { list.append(SharedFD(OwnedFD(fd))) }

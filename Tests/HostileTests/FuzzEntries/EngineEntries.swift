@@ -93,7 +93,8 @@ private final class PortBench {
         let port = SerialPort(line, try InterruptController(nil).makeLine(gsi: 4))
         try line.start(for: port)
         try bus.add(port, at: 0x3f8, count: 8, name: "serial port")
-        try bus.add(Clock(now: { 1_700_000_000 }), at: 0x70, count: 2, name: "clock")
+        try bus.add(
+            Clock(now: { Clock.Moment(seconds: 1_700_000_000, nanoseconds: 0) }), at: 0x70, count: 2, name: "clock")
         try bus.add(PowerManagement(requests), at: 0x600, count: 4, name: "power")
         try bus.add(ResetPulse(requests, isCommand: true), at: 0x64, count: 1, name: "pulse")
         try bus.add(PanicNotice(requests), at: 0x505, count: 1, name: "panic")

@@ -142,4 +142,16 @@ import UrsaBase
         balloon.setTarget(.max)
         #expect(driven.word(0x100) == 0)
     }
+
+    @Test func `what changes in the balloon is told, and a driver that goes leaves it empty`() throws {
+        let ram = try GuestRAM(bytes: 16 << 20)
+        let told = Locked<[UInt64]>([])
+        let driven = try DrivenDevice(
+            BalloonDevice(ram) { actual in told.withLock { $0.append(actual) } }, ram: ram)
+        driven.start()
+        for pages in [512, 512, 0, 1024] as [UInt32] { driven.put(0x104, pages) }
+        #expect(told.withLock { $0 } == [14 << 20, 16 << 20, 12 << 20])
+        driven.put(0x70, 0)
+        #expect(told.withLock { $0.last } == 16 << 20 && driven.word(0x104) == 0)
+    }
 }

@@ -350,6 +350,53 @@ import UrsaBase
     }
 
     @Test(.enabled(if: geteuid() == 0))
+    func `a driver that knows no several queues has one pair, and its control queue right after`() throws {
+        let world = try TapWorld(queues: 2)
+        let card = try Card(try world.backends()) { $0.subtracting(.Net.manyQueues) }
+        let control = try #require(card.driven.queues[2])
+        for (bytes, answer) in [([1, 1, 2, 0, 0, 0, 0, 9], 0), ([4, 0, 1, 0], 1)] as [([UInt8], UInt8)] {
+            let address = card.driven.buffers + 0x50_0000
+            _ = card.driven.ram.write(bytes + [0xee], at: address)
+            let count = UInt32(bytes.count)
+            control.add([.read(address, count), .write(address + UInt64(count), 1)])
+            card.driven.kick(2)
+            #expect(control.waitUsed() != nil)
+            #expect(card.driven.ram.load(address + UInt64(count)) == answer)
+        }
+        // All frames come through the one pair that takes part.
+        card.giveBuffers(50, of: 2048)
+        for number in 0..<20 {
+            #expect(putFrame(world.packets.raw, Self.frame(100, from: [2, 0, 0, 0, 0, UInt8(number)])))
+        }
+        var count = 0
+        #expect(
+            card.driven.wait {
+                while card.receive.takeUsed() != nil { count += 1 }
+                return count >= 20
+            })
+    }
+
+    @Test(.enabled(if: geteuid() == 0))
+    func `pairs are taken and left again and again while frames come`() throws {
+        let world = try TapWorld(queues: 4)
+        let card = try Card(try world.backends())
+        for round in 0..<200 {
+            let control = try #require(card.driven.queues[8])
+            let address = card.driven.buffers + 0x50_0000
+            _ = card.driven.ram.write([4, 0, UInt8(1 + round % 4), 0, 0xee], at: address)
+            control.add([.read(address, 4), .write(address + 4, 1)])
+            card.driven.kick(8)
+            for number in 0..<4 {
+                _ = putFrame(world.packets.raw, Self.frame(100, from: [2, 0, 0, 0, 0, UInt8(number)]))
+            }
+            #expect(control.waitUsed() != nil)
+            #expect(card.driven.ram.load(address + 4) == UInt8(0))
+            if round % 20 == 19 { card.restart() }
+        }
+        #expect(!card.driven.needsReset)
+    }
+
+    @Test(.enabled(if: geteuid() == 0))
     func `headers that make no sense harm nobody`() throws {
         let world = try TapWorld()
         let card = try Card(try world.backends())

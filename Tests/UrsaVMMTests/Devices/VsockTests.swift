@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Testing
 import UrsaBase
@@ -9,15 +10,42 @@ import UrsaBase
     final class Guest {
         let folder: Scratch
         let driven: DrivenDevice
+        /// The broker's side of its socket.
+        let broker: SharedFD
+        let log = Locked<[String]>([])
         private var next = 0
 
-        init() throws {
+        /// - Parameter hasBroker: without one the test answers in its place.
+        init(hasBroker: Bool = true) throws {
             folder = try Scratch()
             let listener = try UnixSocket.listen(folder.file("in"))
-            let directory = try File.open(folder.path, O_RDONLY | O_DIRECTORY)
+            let pair = try VsockBroker.messagePair()
+            let its = SharedFD(OwnedFD(pair.broker))
+            broker = its
+            let log = log
             driven = try DrivenDevice(
-                try VsockDevice(cid: 7, listener: SharedFD(listener), folder: SharedFD(directory)))
+                try VsockDevice(cid: 7, listener: SharedFD(listener), broker: SharedFD(OwnedFD(pair.monitor))) { line in
+                    log.withLock { $0.append(line) }
+                })
+            if hasBroker {
+                let directory = SharedFD(try File.open(folder.path, O_RDONLY | O_DIRECTORY))
+                // Ends with the device.
+                _ = try OSThread { VsockBroker.serve(its.raw, folder: directory.raw) }
+            }
             start()
+        }
+
+        /// A request to the broker, when there is one.
+        func asked() -> VsockBroker.Request? {
+            var request = VsockBroker.Request()
+            var stray: Int32 = -1
+            return clinux_receive_message(broker.raw, &request, 8, &stray, 0) == 8 ? request : nil
+        }
+
+        /// An answer in the broker's place.
+        func answer(_ number: UInt32, error: UInt32 = 0, with fd: Int32 = -1) {
+            var answer = VsockBroker.Answer(number: number, error: error)
+            _ = clinux_send_message(broker.raw, &answer, 8, fd, 1)
         }
 
         func start() {
@@ -30,7 +58,8 @@ import UrsaBase
 
         func send(
             _ operation: UInt16, host: UInt32, guest: UInt32, _ data: [UInt8] = [], flags: UInt32 = 0,
-            room: UInt32 = 1 << 16, forwarded: UInt32 = 0, type: UInt16 = 1, length: UInt32? = nil, cid: UInt64 = 7
+            room: UInt32 = 1 << 16, forwarded: UInt32 = 0, type: UInt16 = 1, length: UInt32? = nil, cid: UInt64 = 7,
+            seconds: Double = 10
         ) {
             var header = VsockHeader()
             header.source = cid
@@ -48,7 +77,7 @@ import UrsaBase
             _ = driven.ram.write(header.bytes + data, at: place)
             driven.queues[1]?.add([.read(place, 44), .read(place + 44, UInt32(max(1, data.count)))])
             driven.kick(1)
-            _ = driven.queues[1]?.waitUsed()
+            _ = driven.queues[1]?.waitUsed(seconds: seconds)
         }
 
         struct Packet {
@@ -203,5 +232,124 @@ import UrsaBase
         try writeAllBytes(client.raw, Array("CONNECT 6\n".utf8), "vsock")
         #expect(guest.receive()?.guest == 6)
         _ = consume client
+    }
+
+    // MARK: The broker
+
+    @Test func `requests wait for the broker up to a bound, then the guest waits, and nothing is lost`() throws {
+        let guest = try Guest(hasBroker: false)
+        for port in 0..<UInt32(VsockOutlet.limit) { guest.send(1, host: 5, guest: 1000 + port) }
+        guest.send(1, host: 5, guest: 2000, seconds: 0.1)
+        var numbers: [UInt32] = []
+        while let request = guest.asked() { numbers.append(request.number) }
+        #expect(numbers.count == VsockOutlet.limit)
+        // As soon as one is answered there is a place for the next.
+        guest.answer(numbers[0], error: UInt32(ECONNREFUSED))
+        #expect(guest.receive()?.operation == 3)
+        #expect(guest.driven.wait { guest.asked().map { numbers.append($0.number) } != nil })
+        for number in numbers.dropFirst() { guest.answer(number, error: UInt32(ENOENT)) }
+        for _ in numbers.dropFirst() { #expect(guest.receive()?.operation == 3) }
+        guest.send(1, host: 6, guest: 1)
+        #expect(guest.driven.wait { guest.asked()?.port == 6 })
+    }
+
+    @Test func `when the broker ends, the guest's requests are refused, its connections stay, and one line tells`()
+        throws
+    {
+        let guest = try Guest()
+        let listener = try UnixSocket.listen(guest.folder.file("5"))
+        guest.send(1, host: 5, guest: 9)
+        #expect(guest.receive()?.operation == 2)
+        let accepted = OwnedFD(accept(listener.raw, nil, nil))
+        shutdown(guest.broker.raw, Int32(SHUT_RDWR))
+        for port in 10..<30 as Range<UInt32> {
+            guest.send(1, host: 5, guest: port)
+            let answer = guest.receive()
+            #expect(answer?.operation == 3 && answer?.guest == port)
+        }
+        guest.send(5, host: 5, guest: 9, [1, 2])
+        let heard = hear(accepted.raw, 2)
+        #expect(heard == [1, 2])
+        // A driver that starts anew finds it so, too.
+        guest.driven.put(0x70, 0)
+        guest.start()
+        guest.send(1, host: 5, guest: 9)
+        #expect(guest.receive()?.operation == 3)
+        #expect(guest.log.withLock { $0.count } == 1)
+    }
+
+    @Test func `a request that was taken back, or of an earlier driver, leads to no connection`() throws {
+        let guest = try Guest(hasBroker: false)
+        for way in 0..<3 {
+            guest.send(1, host: 5, guest: 9)
+            let request = try #require(guest.asked())
+            switch way {
+            case 0: guest.send(3, host: 5, guest: 9)
+            case 1:
+                // The same request again: no driver does.
+                guest.send(1, host: 5, guest: 9)
+                #expect(guest.receive()?.operation == 3)
+            default:
+                guest.driven.put(0x70, 0)
+                guest.start()
+            }
+            let pair = try UnixSocket.pair()
+            let one = pair.one
+            let other = pair.other
+            guest.answer(request.number, with: other.raw)
+            _ = consume other
+            // Its only holder closes it.
+            let end = hear(one.raw, 1)
+            #expect(end == [])
+            #expect(guest.receive(seconds: 0.05) == nil)
+        }
+    }
+
+    @Test func `answers that nobody asked for are dropped, and one that is none ends the broker's use`() throws {
+        let guest = try Guest(hasBroker: false)
+        guest.send(1, host: 5, guest: 9)
+        let request = try #require(guest.asked())
+        let pair = try UnixSocket.pair()
+        let one = pair.one
+        let other = pair.other
+        for number in [0, request.number &+ 1, .max] as [UInt32] { guest.answer(number, with: other.raw) }
+        // Success without a connection is none.
+        guest.answer(request.number)
+        #expect(guest.receive()?.operation == 3)
+        _ = consume other
+        let end = hear(one.raw, 1)
+        #expect(end == [])
+        guest.send(1, host: 5, guest: 9)
+        var nonsense: [UInt8] = [1, 2, 3]
+        _ = clinux_send_message(guest.broker.raw, &nonsense, 3, -1, 1)
+        #expect(guest.receive()?.operation == 3)
+        #expect(guest.log.withLock { $0.count } == 1)
+    }
+
+    @Test func `a guest that opens as many connections as it likes gets a bounded number`() throws {
+        let guest = try Guest()
+        let listener = try UnixSocket.listen(guest.folder.file("5"), backlog: 4096)
+        var made = 0
+        for port in 0..<400 as Range<UInt32> {
+            guest.send(1, host: 5, guest: port)
+            if guest.receive()?.operation == 2 { made += 1 }
+        }
+        #expect(made == 256)
+        // One that ends makes room for another.
+        guest.send(3, host: 5, guest: 0)
+        guest.send(1, host: 5, guest: 5000)
+        #expect(guest.receive()?.operation == 2)
+        _ = consume listener
+    }
+
+    @Test func `a program of the host that does not wait for the guest's answer leaves nothing`() throws {
+        let guest = try Guest()
+        for _ in 0..<300 {
+            let client = try UnixSocket.connect(guest.folder.file("in"))
+            try writeAllBytes(client.raw, Array("CONNECT 52\n".utf8), "vsock")
+            #expect(guest.receive()?.operation == 1)
+            _ = consume client
+            #expect(guest.receive()?.operation == 3)
+        }
     }
 }

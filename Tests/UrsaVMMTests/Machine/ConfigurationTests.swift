@@ -21,13 +21,22 @@ import UrsaBase
         #expect(
             made.disks.map(\.serial) == ["root"] && made.disks[0].layers.map(\.fd) == [16, 17]
                 && made.disks[0].isReadOnly)
-        #expect(made.nics.map(\.backend) == [.tap(18, vhost: 19), .frames(20)] && made.nics[0].mtu == 1500)
+        #expect(made.nics.map(\.backend) == [.tap([18], vhost: [19]), .frames(20)] && made.nics[0].mtu == 1500)
         #expect(made.console == .socket(10) && made.monitors == [11, 12] && made.virtioConsole == 21)
         #expect(made.vsock == .init(cid: 3, listener: 22, folder: 23) && !made.hasEntropy && made.hasBalloon)
     }
 
+    @Test func `a card has as many pairs of queues as its tap has descriptors`() throws {
+        let text = Self.whole.replacing(#""tap":18"#, with: #""tap":[18,30]"#)
+        let made = try MachineConfiguration(JSON.parse(text.replacing(#""vhost":19"#, with: #""vhost":[19,31]"#)))
+        #expect(made.nics.first?.backend == .tap([18, 30], vhost: [19, 31]))
+    }
+
     @Test(arguments: [
-        (#""cpus":2"#, #""cpus":0"#, "cpus"), (#""memory":536870912"#, #""memory":536870913"#, "memory"),
+        (#""tap":18"#, #""tap":[18,30]"#, "nics[0].vhost"),
+        (#""tap":18"#, #""tap":[1,2,3,4,5,6,7,8,9]"#, "nics[0].tap"),
+        (#""tap":18"#, #""tap":[-1]"#, "nics[0].tap"), (#""cpus":2"#, #""cpus":0"#, "cpus"),
+        (#""memory":536870912"#, #""memory":536870913"#, "memory"),
         (#""kvm":13"#, #""kvm":"a""#, "kvm"), (#""profile":"mmio""#, #""profile":"isa""#, "pci, mmio"),
         (#""kernel":14,"#, "", "boot.kernel"), (#""format":"raw""#, #""format":"vdi""#, "disks[0].layers[1].format"),
         (#","format":"raw""#, "", "never guessed"), (#""serial":"root""#, #""serial":"a b""#, "disks[0].serial"),

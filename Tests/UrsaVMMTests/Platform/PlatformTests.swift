@@ -137,7 +137,8 @@ import UrsaBase
     }
 
     @Test func `the clock answers at once, in decimal digits, in UTC`() {
-        let clock = Clock(now: { 1_700_000_000 })  // 2023-11-14 22:13:20, a Tuesday
+        // 2023-11-14 22:13:20, a Tuesday
+        let clock = Clock(now: { Clock.Moment(seconds: 1_700_000_000, nanoseconds: 0) })
         func register(_ index: UInt64) -> UInt64 {
             clock.write(offset: 0, size: 1, value: index)
             return clock.read(offset: 1, size: 1)
@@ -147,6 +148,105 @@ import UrsaBase
         clock.write(offset: 0, size: 1, value: 0x50)
         clock.write(offset: 1, size: 1, value: 9)
         #expect(register(0x50) == 9 && register(0xd0) == 9, "bit 7 of the index is not part of it")
+    }
+
+    /// A clock of a host whose time the test sets, and what it told.
+    final class ClockBench {
+        let host = Locked(Clock.Moment(seconds: 1_700_000_000, nanoseconds: 250_000_000))
+        let told = Locked<[Int]>([])
+        let clock: Clock
+
+        init() {
+            let (host, told) = (host, told)
+            clock = Clock(now: { host.withLock { $0 } }) { lead in told.withLock { $0.append(lead) } }
+        }
+
+        func read(_ index: UInt8) -> UInt8 {
+            clock.write(offset: 0, size: 1, value: UInt64(index))
+            return UInt8(clock.read(offset: 1, size: 1))
+        }
+        func write(_ index: UInt8, _ value: UInt8) {
+            clock.write(offset: 0, size: 1, value: UInt64(index))
+            clock.write(offset: 1, size: 1, value: UInt64(value))
+        }
+        var shown: [UInt8] { [0x32, 9, 8, 7, 4, 2, 0].map(read) }
+        func pass(_ seconds: Int) { host.withLock { $0.seconds += seconds } }
+
+        /// As Linux sets it (drivers/rtc/rtc-mc146818-lib.c): the clock held by both registers, then let go.
+        func set(_ values: [UInt8]) {
+            let (mode, rate) = (read(0x0b), read(0x0a))
+            write(0x0b, mode | 0x80)
+            write(0x0a, rate | 0x70)
+            for (index, value) in zip([0x32, 9, 8, 7, 4, 2, 0] as [UInt8], values) { write(index, value) }
+            write(0x0b, mode)
+            write(0x0a, rate)
+        }
+    }
+
+    @Test func `the guest sets the clock, and it goes on from there, over resets too`() {
+        let bench = ClockBench()
+        bench.set([0x20, 0x30, 0x02, 0x28, 0x23, 0x59, 0x58])
+        #expect(bench.shown == [0x20, 0x30, 0x02, 0x28, 0x23, 0x59, 0x58])
+        // The divider starts half a second before the next second.
+        bench.host.withLock { $0.nanoseconds += 499_000_000 }
+        #expect(bench.read(0) == 0x58)
+        bench.host.withLock { $0.nanoseconds += 2_000_000 }
+        #expect(bench.read(0) == 0x59)
+        bench.pass(2)
+        #expect(bench.shown == [0x20, 0x30, 0x03, 0x01, 0, 0, 0x01])
+        bench.clock.reset()
+        #expect(bench.shown == [0x20, 0x30, 0x03, 0x01, 0, 0, 0x01])
+        #expect(bench.read(6) == 6, "the 1st of March 2030 is a Friday")
+        // date -d '2030-02-28 23:59:58 UTC' +%s, less the host's
+        #expect(bench.told.withLock { $0 } == [1_898_553_598 - 1_700_000_000])
+    }
+
+    @Test func `a register that is written while the clock runs sets it at once, and the others go on`() {
+        let bench = ClockBench()
+        bench.write(4, 0x01)
+        #expect(bench.shown == [0x20, 0x23, 0x11, 0x14, 0x01, 0x13, 0x20])
+        #expect(bench.told.withLock { $0 } == [-21 * 3600])
+    }
+
+    @Test func `registers stand while the clock is held, in the form that its mode asks for`() {
+        let bench = ClockBench()
+        bench.write(0x0b, 0x80 | 0x04)  // held, binary, twelve hours
+        bench.pass(5)
+        #expect(bench.read(0) == 0x20, "as it was read before")
+        bench.write(4, 0x80 | 12)
+        bench.write(0, 59)
+        for (index, value) in [(2, 13), (7, 14), (8, 11), (9, 23), (0x32, 20)] as [(UInt8, UInt8)] {
+            bench.write(index, value)
+        }
+        bench.write(0x0b, 0x04)
+        #expect([0x32, 9, 8, 7, 4, 2, 0].map(bench.read) == [20, 23, 11, 14, 0x80 | 12, 13, 59])
+        bench.write(0x0b, 0x02)
+        #expect(bench.shown == [0x20, 0x23, 0x11, 0x14, 0x12, 0x13, 0x59])
+    }
+
+    @Test func `what the clock has not stays off, and what it keeps comes back`() {
+        let bench = ClockBench()
+        bench.write(0x0b, 0x7a)
+        #expect(bench.read(0x0b) == 0x02, "no alarm, no periodic interrupt, no square wave")
+        bench.write(0x0c, 0xff)
+        bench.write(0x0d, 0)
+        bench.write(5, 0x12)
+        #expect(bench.read(0x0c) == 0 && bench.read(0x0d) == 0x80 && bench.read(5) == 0x12)
+        bench.write(0x0a, 0xff)
+        #expect(bench.read(0x0a) & 0x80 == 0)
+    }
+
+    @Test func `no value of any register stops the clock or overflows`() {
+        let bench = ClockBench()
+        var random = Seeded(9)
+        for round in 0..<20_000 {
+            bench.write(UInt8(truncatingIfNeeded: random.next()), UInt8(truncatingIfNeeded: random.next()))
+            if round % 100 == 0 { _ = bench.shown }
+            if round % 1000 == 0 { bench.clock.reset() }
+        }
+        bench.clock.reset()
+        bench.set([0x20, 0x24, 0x01, 0x02, 0x03, 0x04, 0x05])
+        #expect(bench.shown == [0x20, 0x24, 0x01, 0x02, 0x03, 0x04, 0x05])
     }
 
     @Test func `ports of power do what they are for and nothing else`() {

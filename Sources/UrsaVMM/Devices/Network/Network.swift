@@ -143,8 +143,10 @@ public final class NetworkDevice: VirtioDevice, @unchecked Sendable {
     public override func activate(_ queues: [ActiveQueue], features: VirtioFeatures) throws(UrsaError) {
         setOffloads(features)
         setPairs(1)
-        var control = queues.first { $0.index == 2 * backends.count }
-        for (number, backend) in backends.enumerated() {
+        // Without the feature there is one pair, and the control queue comes right after it (section 5.1.2).
+        let pairs = features.contains(.Net.manyQueues) ? backends.count : 1
+        var control = queues.first { $0.index == 2 * pairs && features.contains(.Net.control) }
+        for (number, backend) in backends.prefix(pairs).enumerated() {
             guard let receive = queues.first(where: { $0.index == 2 * number }),
                 let transmit = queues.first(where: { $0.index == 2 * number + 1 })
             else { continue }

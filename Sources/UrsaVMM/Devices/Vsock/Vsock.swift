@@ -11,14 +11,14 @@ extension VirtioDeviceType {
 /// A program of the host reaches port N of the guest by connecting to the listening socket and writing the line
 /// `CONNECT N`; when the guest accepts, it gets the line `OK M` (M is the host's port of the connection), and then the
 /// stream. When the guest does not, the connection ends. A program of the guest that connects to port N of the host
-/// (cid 2) reaches whoever listens at the unix socket `N` in the folder. The folder is known by a descriptor only, so
-/// that the guest can reach nothing else.
+/// (cid 2) reaches whoever listens at the unix socket `N` in the folder of its `VsockBroker`.
 public final class VsockDevice: VirtioDevice, @unchecked Sendable {
-    // SAFETY: `thread` is touched by `activate` and `deactivate` only; the rest is constant.
+    // SAFETY: `thread` is touched by `activate` and `deactivate` only; `outlet` by the thread, of which there is one at a
+    // time. The rest is constant.
 
     private let cid: UInt32
     private let listener: SharedFD?
-    private let folder: SharedFD?
+    private let outlet: VsockOutlet?
     private var thread: QueueThread?
 
     /// Sockets for a guest with this address.
@@ -26,14 +26,17 @@ public final class VsockDevice: VirtioDevice, @unchecked Sendable {
     /// - Parameters:
     ///   - cid: 3 to 2^32-2.
     ///   - listener: a stream socket that listens, for connections into the guest.
-    ///   - folder: where sockets for connections out of the guest are.
-    public init(cid: UInt32, listener: SharedFD?, folder: SharedFD?) throws(UrsaError) {
+    ///   - broker: the socket of a `VsockBroker`, for connections out of the guest.
+    ///   - log: takes a line when the broker fails.
+    public init(
+        cid: UInt32, listener: SharedFD?, broker: SharedFD?, log: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws(UrsaError) {
         guard (3...0xffff_fffe).contains(cid) else {
             throw UrsaError(.usage, "vsock address \(cid); 3 to 4294967294 can be")
         }
         self.cid = cid
         self.listener = listener
-        self.folder = folder
+        outlet = broker.map { VsockOutlet($0, log: log) }
         super.init(type: .vsock, queueSizes: [128, 128, 16], configurationSize: 8)
         configuration.set(UInt64(cid), at: 0)
         if let listener {
@@ -47,9 +50,8 @@ public final class VsockDevice: VirtioDevice, @unchecked Sendable {
         guard let receive = queues.first(where: { $0.index == 0 }),
             let transmit = queues.first(where: { $0.index == 1 })
         else { return }
-        let (cid, listener, folder) = (cid, listener, folder)
-        thread = try QueueThread(receive, others: [transmit], name: type.name) { thread in
-            VsockSwitch(thread, cid: cid, listener: listener, folder: folder).run(receive, transmit)
+        thread = try QueueThread(receive, others: [transmit], name: type.name) { [unowned self] thread in
+            VsockSwitch(thread, cid: cid, listener: listener, outlet: outlet).run(receive, transmit)
         }
     }
 

@@ -14,7 +14,7 @@ final class VsockSwitch {
     private let thread: QueueThread
     private let cid: UInt64
     private let listener: SharedFD?
-    private let folder: SharedFD?
+    private let outlet: VsockOutlet?
     private var connections: [VsockPorts: VsockConnection] = [:]
     private var byDescriptor: [Int32: VsockConnection] = [:]
     /// Programs of the host that have not said yet where to.
@@ -25,17 +25,19 @@ final class VsockSwitch {
     /// The guest has no buffer left.
     private var isStarved = false
 
-    init(_ thread: QueueThread, cid: UInt32, listener: SharedFD?, folder: SharedFD?) {
+    init(_ thread: QueueThread, cid: UInt32, listener: SharedFD?, outlet: VsockOutlet?) {
         self.thread = thread
         self.cid = UInt64(cid)
         self.listener = listener
-        self.folder = folder
+        self.outlet = outlet
+        outlet?.restart()
     }
 
     func run(_ receive: ActiveQueue, _ transmit: ActiveQueue) {
         guard var input = try? receive.makeQueue(), var output = try? transmit.makeQueue() else { return }
         var chain = transmit.makeChain()
         if let listener { thread.watch(listener.raw) }
+        if let broker = outlet?.descriptor { thread.watch(broker) }
         let events = UnsafeMutableBufferPointer<clinux_event>.allocate(capacity: 64)
         events.initialize(repeating: clinux_event())
         defer { events.deallocate() }
@@ -44,7 +46,7 @@ final class VsockSwitch {
             transmit.publish(&output)
             guard givePackets(&input, &chain) else { return receive.fail(input.fault ?? .badRequest) }
             receive.publish(&input)
-            if resets.count < VsockSwitch.mostResets, output.enableNotifications() { continue }
+            if mayTake, output.enableNotifications() { continue }
             if isStarved, input.enableNotifications() { continue }
             for connection in connections.values { watch(connection) }
             let count = thread.wait(into: events)
@@ -52,11 +54,18 @@ final class VsockSwitch {
         }
     }
 
+    /// Whether what the guest sends can be taken: nothing that a packet makes wait has reached its bound.
+    private var mayTake: Bool { resets.count < VsockSwitch.mostResets && outlet?.isFull != true }
+    /// Whether one more connection can be.
+    private var hasRoom: Bool {
+        connections.count + callers.count + (outlet?.count ?? 0) < VsockSwitch.mostConnections
+    }
+
     // MARK: The host's side
 
     private func handle(_ event: clinux_event) {
         if let listener, event.fd == listener.raw {
-            while connections.count + callers.count < VsockSwitch.mostConnections {
+            while hasRoom {
                 let fd = clinux_accept(listener.raw)
                 guard fd >= 0 else { return }
                 callers[fd] = SharedFD(OwnedFD(fd))
@@ -67,10 +76,31 @@ final class VsockSwitch {
             if fd >= 0 { close(fd) }
         } else if let caller = callers[event.fd] {
             hear(caller)
+        } else if let outlet, event.fd == outlet.descriptor {
+            hear(outlet)
         } else if let connection = byDescriptor[event.fd] {
+            // The host's program did not wait for the guest's answer.
+            if !connection.isEstablished { return end(connection, tell: true) }
             if event.events & ~UInt32(CLINUX_EPOLL_WRITE) != 0 { connection.mayRead = true }
             flush(connection)
         }
+    }
+
+    /// What became of requests of the guest's.
+    private func hear(_ outlet: VsockOutlet) {
+        let broker = outlet.descriptor
+        while let outcome = outlet.next() {
+            switch outcome {
+            case .refused(let ports): resets.append(ports)
+            case .connected(let wish, let fd):
+                let connection = VsockConnection(wish.ports, fd, isFromHost: false)
+                connection.peerRoom = wish.room
+                connection.peerForwarded = wish.forwarded
+                connection.owesResponse = true
+                add(connection)
+            }
+        }
+        if outlet.descriptor == nil, let broker { thread.unwatch(broker) }
     }
 
     /// The line `CONNECT port`.
@@ -108,8 +138,14 @@ final class VsockSwitch {
     }
 
     private func watch(_ connection: VsockConnection) {
+        guard connection.isEstablished else {
+            // Nothing is taken before the guest's answer, but that the program went away is told whatever is watched.
+            if connection.watched == nil { thread.watch(connection.fd.raw, read: false) }
+            connection.watched = (false, false)
+            return
+        }
         let wanted = (
-            read: connection.isEstablished && !connection.hostEnded && !connection.mayRead,
+            read: !connection.hostEnded && !connection.mayRead,
             write: !connection.waiting.isEmpty
         )
         guard connection.watched?.read != wanted.read || connection.watched?.write != wanted.write else { return }
@@ -146,7 +182,7 @@ final class VsockSwitch {
 
     private func takePackets(_ queue: inout Queue, _ chain: inout Chain) -> Bool {
         queue.disableNotifications()
-        while resets.count < VsockSwitch.mostResets, !thread.shouldEnd {
+        while mayTake, !thread.shouldEnd {
             switch queue.next(into: &chain) {
             case .none: return true
             case .broken: return false
@@ -163,7 +199,11 @@ final class VsockSwitch {
         let ports = VsockPorts(host: header.destinationPort, guest: header.sourcePort)
         guard header.type == VsockHeader.stream else { return resets.append(ports) }
         guard let connection = connections[ports] else {
-            if header.operation == VsockHeader.Operation.request {
+            if let outlet, outlet.isWaiting(for: ports) {
+                // Before its answer a driver can only take a request back.
+                outlet.cancel(ports)
+                if header.operation != VsockHeader.Operation.reset { resets.append(ports) }
+            } else if header.operation == VsockHeader.Operation.request {
                 connect(ports, header)
             } else if header.operation != VsockHeader.Operation.reset {
                 resets.append(ports)
@@ -194,16 +234,8 @@ final class VsockSwitch {
 
     /// A program of the guest wants a port of the host.
     private func connect(_ ports: VsockPorts, _ header: VsockHeader) {
-        guard let folder, connections.count + callers.count < VsockSwitch.mostConnections else {
-            return resets.append(ports)
-        }
-        let fd = clinux_connect_in(folder.raw, "\(ports.host)")
-        guard fd >= 0 else { return resets.append(ports) }
-        let connection = VsockConnection(ports, SharedFD(OwnedFD(fd)), isFromHost: false)
-        connection.peerRoom = header.room
-        connection.peerForwarded = header.forwarded
-        connection.owesResponse = true
-        add(connection)
+        let wish = VsockOutlet.Wish(ports: ports, room: header.room, forwarded: header.forwarded)
+        guard let outlet, hasRoom, outlet.ask(wish) else { return resets.append(ports) }
     }
 
     private func takeData(_ header: VsockHeader, _ chain: inout Chain, _ connection: VsockConnection) {

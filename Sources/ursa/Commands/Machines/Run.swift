@@ -60,6 +60,8 @@ struct Run: Verb {
         help: ArgumentHelp("How guest code is executed: auto, kvm, tcg. (default: auto)", valueName: "accelerator"),
         completion: .list(AcceleratorChoice.allCases.map(\.rawValue)))
     var accelerator: String?
+    @Flag(name: .long, help: "Let programs of host and guest reach each other by vsock.")
+    var vsock = false
     @Option(
         name: .long,
         help: ArgumentHelp("Time from the power button to the kill, 1 to 3600. (default: 30)", valueName: "seconds"))
@@ -191,6 +193,7 @@ struct Run: Verb {
             errors.attempt("--publish") { () throws(UrsaError) in spec.publish.append(try PublishSpec(parsing: text)) }
         }
         spec.kernelArguments = kernelArguments
+        spec.vsock = vsock
         if network == ["none"] {
             // Wanted so: a machine without cards.
             spec.networks = []
