@@ -57,4 +57,4 @@ uninstall: ## exactly what install wrote
 	@scripts/install uninstall
 
 clean: ## everything that was built here
-	rm -rf .build .build-release .build-keeper .build-engine .build-demo .build-bench .build-fuzz .build-lab Benchmarks/.build
+	rm -rf .build .build-release .build-keeper .build-engine .build-demo .build-bench .build-fuzz .build-lab .build-peers Benchmarks/.build
