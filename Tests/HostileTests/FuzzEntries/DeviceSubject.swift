@@ -121,7 +121,7 @@ struct DeviceSubject {
                 if byte & 0x3e == 0x3e {
                     var answer = VsockBroker.Answer(number: UInt32(count & 7), error: UInt32(byte & 1))
                     let stray = byte & 1 == 0 ? socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0) : -1
-                    _ = clinux_send_message(broker.raw, &answer, 8, stray, Int32(MSG_DONTWAIT))
+                    _ = clinux_send_message(broker.raw, &answer, 8, stray, 0)
                     if stray >= 0 { close(stray) }
                 }
                 accepted.withLock { list in
