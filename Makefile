@@ -13,7 +13,7 @@ export PREFIX DESTDIR ONLY
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make bench ONLY=network     one family of benchmarks: network firewall start ps keeper image boot lab"
+	@echo "  make bench ONLY=network     one family of benchmarks: network firewall start ps keeper image bare boot lab"
 	@echo "  make install PREFIX=/usr    somewhere else than /usr/local; DESTDIR= is for packagers"
 
 packages:
@@ -40,8 +40,9 @@ fuzz: ## search for inputs that break a parser, a minute for each; ONLY=Spec SEC
 lab: packages ## a Linux with a real /dev/kvm on any machine: boots it and says what is there (root)
 	@scripts/lab report
 
-campaign: ## the long tests: kill -9 at every step of every plan (root)
+campaign: ## the long tests: kill -9 at every step of every plan, ten million steps through each device (root)
 	@URSA_SLOW=1 URSA_CAMPAIGN=1 scripts/test
+	@scripts/fuzz --steps 10000000
 
 format: ## format all Swift sources in place
 	@scripts/lint --mend
@@ -56,4 +57,4 @@ uninstall: ## exactly what install wrote
 	@scripts/install uninstall
 
 clean: ## everything that was built here
-	rm -rf .build .build-release .build-keeper .build-engine .build-demo .build-bench .build-fuzz .build-lab Benchmarks/.build
+	rm -rf .build .build-release .build-keeper .build-engine .build-demo .build-bench .build-fuzz .build-lab .build-peers Benchmarks/.build

@@ -27,7 +27,9 @@ let package = Package(
     ],
     targets: [
         .target(name: "FuzzEntries", dependencies: libraries, swiftSettings: strict),
-        .target(name: "Fuzzer", dependencies: ["FuzzEntries"], swiftSettings: strict),
+        .target(
+            name: "Fuzzer", dependencies: ["FuzzEntries", .product(name: "UrsaBase", package: "ursa")],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -67,8 +67,16 @@ int32_t clinux_connect_in(int32_t folder, const char *name) {
     return fd;
 }
 
-int64_t clinux_readv(int32_t fd, const struct iovec *pieces, int32_t count) { return RESULT(readv(fd, pieces, count)); }
-int64_t clinux_writev(int32_t fd, const struct iovec *pieces, int32_t count) { return RESULT(writev(fd, pieces, count)); }
+// Of one piece, as most frames are, the kernel needs no list: that saves it a copy and its checks.
+int64_t clinux_readv(int32_t fd, const struct iovec *pieces, int32_t count) {
+    if (count == 1) return RESULT(read(fd, pieces->iov_base, pieces->iov_len));
+    return RESULT(readv(fd, pieces, count));
+}
+
+int64_t clinux_writev(int32_t fd, const struct iovec *pieces, int32_t count) {
+    if (count == 1) return RESULT(write(fd, pieces->iov_base, pieces->iov_len));
+    return RESULT(writev(fd, pieces, count));
+}
 
 int64_t clinux_send_pieces(int32_t socket, const struct iovec *pieces, int32_t count) {
     struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count };

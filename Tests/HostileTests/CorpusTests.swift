@@ -21,7 +21,7 @@ struct CorpusTests {
     @Test("each parser holds its rules for damaged inputs", arguments: Entry.all.map(\.name))
     func damage(_ name: String) throws {
         let entry = try #require(Entry.all.first { $0.name == name })
-        var random = Random(state: 0x5eed)
+        var random = SplitMix(seed: 0x5eed)
         for file in File.list("\(corpus)/\(name)").sorted().prefix(8) {
             let bytes = try File.read("\(corpus)/\(name)/\(file)")
             for _ in 0..<24 where !bytes.isEmpty {
@@ -33,21 +33,19 @@ struct CorpusTests {
         }
     }
 
+    @Test(
+        "each device model bears a driver that does anything",
+        arguments: Entry.all.filter { $0.walk != nil }.map(\.name))
+    func walk(_ name: String) throws {
+        let entry = try #require(Entry.all.first { $0.name == name })
+        do {
+            // From pieces that `make campaign` does not begin with.
+            _ = try Walk.run(entry, first: 1_000_000, steps: 1000)
+        } catch { Issue.record("\(name): \(error)") }
+    }
+
     @Test("the corpus has no folder without a parser")
     func folders() {
         #expect(Set(File.list(corpus)) == Set(Entry.all.map(\.name)))
-    }
-}
-
-/// The same numbers in every run (Steele, Lea, Flood: SplitMix64).
-private struct Random {
-    var state: UInt64
-
-    mutating func next(below limit: Int) -> Int {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return Int((mixed ^ mixed >> 31) % UInt64(limit))
     }
 }

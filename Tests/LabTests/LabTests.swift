@@ -46,8 +46,10 @@ struct LabTests {
         try Lab.scene("harm", [], modules: "tun vhost_net", seconds: 400)
     }
 
-    @Test(.enabled(if: Lab.canBuildDebian, "takes a quarter of an hour: set URSA_CAMPAIGN=1, with mmdebstrap"))
+    /// The lab holds in its memory the guest's own, what the guest writes to its disk, and what is read of the image.
+    @Test(.enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"))
     func `debian 12 comes up, is rebooted, and its disk is clean`() throws {
-        try Lab.scene("debian", [try SharedImages.path(with: "debian:12")], modules: "tun vhost_net", seconds: 900)
+        try Lab.scene(
+            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072, modules: "tun vhost_net", seconds: 900)
     }
 }

@@ -26,7 +26,7 @@ struct TextTests {
         #expect(ruleset.chains["published"] == 8 && ruleset.elements["every4"] == 1)
         #expect(ruleset.comment == Ruleset(home, [wish]).comment)
         wish.ports.removeLast()
-        #expect(ruleset.comment == Ruleset(home, [wish]).comment && ruleset.stamp != Ruleset(home, [wish]).stamp)
+        #expect(ruleset.comment == Ruleset(home, [wish]).comment && ruleset.digest != Ruleset(home, [wish]).digest)
         #expect(Ruleset(otherHome, [wish]).text.contains("table inet ursa-11112222 {"))
     }
 

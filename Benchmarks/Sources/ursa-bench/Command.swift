@@ -11,7 +11,7 @@ import UrsaBase
 private var families: [any Family.Type] {
     [
         NetworkFamily.self, FirewallFamily.self, StartFamily.self, ListFamily.self, KeeperFamily.self, ImageFamily.self,
-        BootFamily.self, LabFamily.self,
+        BareFamily.self, BootFamily.self, LabFamily.self,
     ]
 }
 

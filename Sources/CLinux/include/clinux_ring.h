@@ -14,6 +14,7 @@ struct clinux_ring {
     void *sqes, *cqes;
     void *rings;
     uint64_t rings_size, sqes_size;
+    int32_t has_plain;           // requests of one piece need no list
     uint32_t pending;            // pushed, not yet handed to the kernel
 };
 

@@ -140,6 +140,35 @@ public struct Program: Sendable {
     ///   - seconds: when it takes longer it is killed and `.timeout` is thrown.
     ///   - limit: most bytes kept of each output; more is an error, so a program gone wild can't eat the memory.
     public func run(input: [UInt8] = [], seconds: Double = 60, limit: Int = 64 << 20) throws(UrsaError) -> Output {
+        guard let output = try run(input: input, seconds: seconds, limit: limit, early: nil) else {
+            throw UrsaError(.bug, "\(Path.name(path)) was left before its end")
+        }
+        return output
+    }
+
+    /// The same for a program whose work may be done before it ends: it is left then, to end by itself.
+    ///
+    /// - Parameters:
+    ///   - descriptor: what becomes readable when the work may be done.
+    ///   - isDone: asked whenever it is.
+    /// - Returns: what it wrote when it ended before the work was done; nil when the work is done.
+    public func run(
+        input: [UInt8], seconds: Double, until descriptor: Int32, _ isDone: () -> Bool
+    ) throws(UrsaError) -> Output? {
+        try withoutActuallyEscaping(isDone) { (isDone) throws(UrsaError) in
+            try run(
+                input: input, seconds: seconds, limit: 64 << 20, early: Early(descriptor: descriptor, isDone: isDone))
+        }
+    }
+
+    private struct Early {
+        let descriptor: Int32
+        let isDone: () -> Bool
+    }
+
+    private func run(
+        input: [UInt8], seconds: Double, limit: Int, early: Early?
+    ) throws(UrsaError) -> Output? {
         let outPipe = try makePipe()
         let errPipe = try makePipe()
         // A file in memory, not a pipe: it can't block, and a program that does not read it raises no SIGPIPE.
@@ -153,7 +182,13 @@ public struct Program: Sendable {
         close(outPipe.write)
         close(errPipe.write)
         do throws(UrsaError) {
-            let collected = try collect(outPipe.read, errPipe.read, child.pidfd.raw, limit: limit, seconds: seconds)
+            guard
+                let collected = try collect(
+                    outPipe.read, errPipe.read, child.pidfd.raw, limit: limit, seconds: seconds, early: early)
+            else {
+                try child.reapInBackground()
+                return nil
+            }
             let end = try child.wait()
             return Output(end: end, output: collected[0], errors: String(decoding: collected[1], as: UTF8.self))
         } catch {
@@ -166,8 +201,8 @@ public struct Program: Sendable {
     /// What comes out of two pipes until the program has ended. Programs that it left running may hold the pipes open
     /// for ever, so its end counts and not theirs; what it wrote before is in the pipes by then.
     private func collect(
-        _ out: borrowing OwnedFD, _ err: borrowing OwnedFD, _ pidfd: Int32, limit: Int, seconds: Double
-    ) throws(UrsaError) -> [[UInt8]] {
+        _ out: borrowing OwnedFD, _ err: borrowing OwnedFD, _ pidfd: Int32, limit: Int, seconds: Double, early: Early?
+    ) throws(UrsaError) -> [[UInt8]]? {
         let deadline = Deadline.after(seconds: seconds)
         try out.setNonBlocking()
         try err.setNonBlocking()
@@ -180,9 +215,12 @@ public struct Program: Sendable {
                 pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: open[0], events: Int16(POLLIN), revents: 0),
                 pollfd(fd: open[1], events: Int16(POLLIN), revents: 0),
+                // A negative one is passed over.
+                pollfd(fd: early?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
             ]
-            let ready = poll(&polls, 3, deadline.millisecondsLeft)
+            let ready = poll(&polls, 4, deadline.millisecondsLeft)
             if ready < 0, errno != EINTR { throw UrsaError.system(.current, "wait for \(Path.name(path))") }
+            if ready > 0, polls[3].revents != 0, let early, early.isDone() { return nil }
             hasEnded = ready > 0 && polls[0].revents != 0
             if !hasEnded, deadline.isPast {
                 throw UrsaError(
@@ -270,6 +308,18 @@ public struct Child: ~Copyable, Sendable {
             if result > 0 { return true }
             if result < 0, errno != EINTR { throw UrsaError.system(.current, "wait for \(name)") }
             if deadline.isPast { return false }
+        }
+    }
+
+    /// Has the process reaped when it ends, by a thread of its own that waits for it.
+    func reapInBackground() throws(UrsaError) {
+        let own = SharedFD(
+            OwnedFD(try retrying("keep a descriptor of \(name)") { fcntl(pidfd.raw, F_DUPFD_CLOEXEC, 3) }))
+        _ = try OSThread {
+            pthread_detach(pthread_self())
+            var code: Int32 = 0
+            var status: Int32 = 0
+            _ = clinux_wait(own.raw, 0, &code, &status)
         }
     }
 

@@ -10,8 +10,8 @@ struct TableSeen: Sendable, Hashable {
     var chains: [String: Int]
     /// Sets and maps of single values with the number of their elements; those of ranges are not counted.
     var elements: [String: Int] = [:]
-    /// The digest of the elements that were put there, see `Ruleset.stamp`.
-    var stamp: String?
+    /// What tells of its elements; the newest counts.
+    var stamps: [Stamp] = []
 }
 
 /// Loads and looks at nftables tables.
@@ -26,7 +26,24 @@ enum FirewallTable {
     static func load(_ text: String, in namespace: Int32? = nil, isCheck: Bool = false) throws(UrsaError) {
         var program = Program("nft", (isCheck ? ["-c"] : []) + ["-f", "-"])
         program.networkNamespace = namespace
-        let result = try program.run(input: Array(text.utf8), seconds: 30)
+        try verify(program.run(input: Array(text.utf8), seconds: 30))
+    }
+
+    /// Puts a table in the place of the one that is there, in the calling thread's namespace. Returns as soon as the new
+    /// one is in force.
+    static func replace(by ruleset: Ruleset) throws(UrsaError) {
+        guard let listener = try? TableListener(table: ruleset.table, comment: ruleset.comment) else {
+            return try load(ruleset.text)
+        }
+        var program = Program("nft", ["-f", "-"])
+        // The listener's socket must not be the one whose closing waits: nft has it open until it ends.
+        program.descriptors[3] = listener.descriptor
+        let result = try program.run(
+            input: Array(ruleset.text.utf8), seconds: 30, until: listener.descriptor, listener.hasHeard)
+        if let result { try verify(result) }
+    }
+
+    private static func verify(_ result: Program.Output) throws(UrsaError) {
         guard result.end.isSuccess else {
             let words = result.errors.split(separator: "\n").prefix(3).joined(separator: " ").trimmed
             throw UrsaError(
@@ -44,10 +61,7 @@ enum FirewallTable {
         var request = message(Int(NFT_MSG_GETTABLE.rawValue), name, family)
         request.tolerated = [ENOENT, EOPNOTSUPP]
         guard let table = try socket.request(request, dump: false)?.first else { return nil }
-        let comment = table.attributes(after: 4)[Int(NFTA_TABLE_USERDATA.rawValue)].flatMap { data in
-            // User data is a row of u8 type, u8 length, value; type 0 is the comment, NUL-terminated (libnftnl).
-            data.count > 2 && data.number(at: 0, as: UInt8.self) == 0 ? data.dropFirst(2).terminatedText : nil
-        }
+        let comment = comment(table.attributes(after: 4))
         var chains: [String: Int] = [:]
         var list = NetlinkMessage(
             Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETCHAIN.rawValue), action: "list nftables chains")
@@ -61,42 +75,73 @@ enum FirewallTable {
             chains[chain] = Int(attributes[Int(NFTA_CHAIN_USE.rawValue)]?.bigEndian32 ?? 0)
         }
         var elements: [String: Int] = [:]
-        if counting { for set in try countable(name, socket) { elements[set] = try count(set, name, socket) } }
-        var seen = TableSeen(comment: comment, chains: chains, elements: elements)
-        if counting { seen.stamp = try stamp(name, socket) }
+        var seen = TableSeen(comment: comment, chains: chains)
+        if counting {
+            for set in try countable(name, socket) where set.name != NamedSet.stampName {
+                elements[set.name] = if let count = set.count { count } else { try count(set.name, name, socket) }
+            }
+            seen.elements = elements
+            seen.stamps = try stamps(name, socket)
+        }
         return seen
     }
 
-    /// Named sets and maps of single values that only their owner fills.
-    private static func countable(_ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> [String] {
+    /// The comment among a table's attributes.
+    static func comment(_ attributes: [Int: ArraySlice<UInt8>]) -> String? {
+        attributes[Int(NFTA_TABLE_USERDATA.rawValue)].flatMap { data in
+            // User data is a row of u8 type, u8 length, value; type 0 is the comment, NUL-terminated (libnftnl).
+            data.count > 2 && data.number(at: 0, as: UInt8.self) == 0 ? data.dropFirst(2).terminatedText : nil
+        }
+    }
+
+    /// NFTA_SET_COUNT of Linux 6.16 and later: how many elements a set has. Not in the headers of Debian 12.
+    private static let setCount = 20
+
+    /// Named sets and maps of single values that only their owner fills; with their count where the kernel says it.
+    private static func countable(
+        _ table: String, _ socket: NetlinkSocket
+    ) throws(UrsaError) -> [(name: String, count: Int?)] {
         var request = NetlinkMessage(
             Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETSET.rawValue), action: "list sets of \(table)")
         request.put(fixed: header())
         request.attribute(Int(NFTA_SET_TABLE.rawValue), text: table)
         request.tolerated = [ENOENT]
         let others = NFT_SET_ANONYMOUS.rawValue | NFT_SET_INTERVAL.rawValue | NFT_SET_EVAL.rawValue
-        var names: [String] = []
+        var sets: [(name: String, count: Int?)] = []
         for reply in try socket.request(request, dump: true) ?? [] {
             let attributes = reply.attributes(after: 4)
             let flags = attributes[Int(NFTA_SET_FLAGS.rawValue)]?.bigEndian32 ?? 0
             guard flags & others == 0, let name = attributes[Int(NFTA_SET_NAME.rawValue)]?.terminatedText
             else { continue }
-            names.append(name)
+            sets.append((name, attributes[setCount].map { Int($0.bigEndian32) }))
         }
-        return names
+        return sets
     }
 
-    /// The only element of the set `stamp`.
-    private static func stamp(_ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> String? {
+    private static func stamps(_ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> [Stamp] {
+        var stamps: [Stamp] = []
         for reply in try elements(NamedSet.stampName, table, socket) {
-            guard let list = reply.attributes(after: 4)[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)],
-                let element = netlinkAttributes(list)[Int(NFTA_LIST_ELEM.rawValue)],
-                let key = netlinkAttributes(element)[Int(NFTA_SET_ELEM_KEY.rawValue)],
-                let bytes = netlinkAttributes(key)[Int(NFTA_DATA_VALUE.rawValue)]
-            else { continue }
-            return IPv6Address(bytes: Array(bytes))?.description
+            for element in row(reply) {
+                guard let key = netlinkAttributes(element)[Int(NFTA_SET_ELEM_KEY.rawValue)],
+                    let bytes = netlinkAttributes(key)[Int(NFTA_DATA_VALUE.rawValue)], bytes.count == 20,
+                    let digest = IPv6Address(bytes: Array(bytes.dropFirst(4)))
+                else { continue }
+                stamps.append(Stamp(number: bytes.number(at: 0, as: UInt32.self), digest: digest))
+            }
         }
-        return nil
+        return stamps
+    }
+
+    /// The elements in a message, one attribute each.
+    private static func row(_ reply: NetlinkReply) -> [ArraySlice<UInt8>] {
+        guard var rest = reply.attributes(after: 4)[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)] else { return [] }
+        var result: [ArraySlice<UInt8>] = []
+        while rest.count >= 4 {
+            let length = max(4, Int(rest.number(at: 0, as: UInt16.self)))
+            result.append(rest.prefix(length).dropFirst(4))
+            rest = rest.dropFirst((length + 3) & ~3)
+        }
+        return result
     }
 
     private static func elements(
@@ -112,16 +157,7 @@ enum FirewallTable {
     }
 
     private static func count(_ set: String, _ table: String, _ socket: NetlinkSocket) throws(UrsaError) -> Int {
-        var count = 0
-        for reply in try elements(set, table, socket) {
-            guard var rest = reply.attributes(after: 4)[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)] else { continue }
-            // A row of attributes, one per element.
-            while rest.count >= 4 {
-                count += 1
-                rest = rest.dropFirst(max(4, (Int(rest.number(at: 0, as: UInt16.self)) + 3) & ~3))
-            }
-        }
-        return count
+        try elements(set, table, socket).reduce(0) { $0 + row($1).count }
     }
 
     /// struct nfgenmsg: family, version 0, resource id 0.

@@ -29,28 +29,23 @@ enum ChecksumRule {
     /// Puts it, alone, into the calling thread's namespace.
     static func put() throws(UrsaError) {
         guard isNeeded else { return }
-        // "add, delete, add" works whether the table was there or not.
-        var requests = [
-            make(NFT_MSG_NEWTABLE, NLM_F_CREATE, "make a table") { _ in },
-            make(NFT_MSG_DELTABLE, 0, "remove a table") { _ in },
-            make(NFT_MSG_NEWTABLE, NLM_F_CREATE, "make a table") { _ in },
-        ]
-        requests.append(
-            make(NFT_MSG_NEWCHAIN, NLM_F_CREATE, "make a chain") {
-                $0.attribute(Int(NFTA_CHAIN_NAME.rawValue), text: "answers")
-                $0.nest(Int(NFTA_CHAIN_HOOK.rawValue)) {
-                    $0.attribute(Int(NFTA_HOOK_HOOKNUM.rawValue), UInt32(4).bigEndian)  // NF_INET_POST_ROUTING
-                    $0.attribute(Int(NFTA_HOOK_PRIORITY.rawValue), Int32(-150).bigEndian)
-                }
-                $0.attribute(Int(NFTA_CHAIN_TYPE.rawValue), text: "filter")
-            })
-        requests.append(
-            make(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "add a rule") {
-                $0.attribute(Int(NFTA_RULE_CHAIN.rawValue), text: "answers")
-                $0.nest(Int(NFTA_RULE_EXPRESSIONS.rawValue), expressions)
-            })
-        try NetlinkSocket(NETLINK_NETFILTER).transact(
-            requests, between: batch(NFNL_MSG_BATCH_BEGIN), and: batch(NFNL_MSG_BATCH_END))
+        var transaction = NftablesTransaction(.ip, table: table)
+        // Who deletes something waits for the kernel when the socket is closed: 10 ms that a new network need not take.
+        if try FirewallTable.look(table, .ip) != nil { transaction.append(NFT_MSG_DELTABLE, 0, "remove a table") }
+        transaction.append(NFT_MSG_NEWTABLE, NLM_F_CREATE, "make a table")
+        transaction.append(NFT_MSG_NEWCHAIN, NLM_F_CREATE, "make a chain") {
+            $0.attribute(Int(NFTA_CHAIN_NAME.rawValue), text: "answers")
+            $0.nest(Int(NFTA_CHAIN_HOOK.rawValue)) {
+                $0.attribute(Int(NFTA_HOOK_HOOKNUM.rawValue), UInt32(4).bigEndian)  // NF_INET_POST_ROUTING
+                $0.attribute(Int(NFTA_HOOK_PRIORITY.rawValue), Int32(-150).bigEndian)
+            }
+            $0.attribute(Int(NFTA_CHAIN_TYPE.rawValue), text: "filter")
+        }
+        transaction.append(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "add a rule") {
+            $0.attribute(Int(NFTA_RULE_CHAIN.rawValue), text: "answers")
+            $0.nest(Int(NFTA_RULE_EXPRESSIONS.rawValue), expressions)
+        }
+        try transaction.commit()
     }
 
     /// meta l4proto udp, udp sport 67, udp checksum set 0.
@@ -93,24 +88,5 @@ enum ChecksumRule {
         message.attribute(Int(NFTA_CMP_SREG.rawValue), UInt32(1).bigEndian)
         message.attribute(Int(NFTA_CMP_OP.rawValue), UInt32(0).bigEndian)  // equal
         message.nest(Int(NFTA_CMP_DATA.rawValue)) { $0.attribute(Int(NFTA_DATA_VALUE.rawValue), value) }
-    }
-
-    /// struct nfgenmsg: family 2 (NFPROTO_IPV4), version 0, resource 0; every table message begins with the table's
-    /// name, under attribute 1 (NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE).
-    private static func make(
-        _ type: nf_tables_msg_types, _ flags: Int32, _ action: String, _ body: (inout NetlinkMessage) -> Void
-    ) -> NetlinkMessage {
-        var request = NetlinkMessage(
-            Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(type.rawValue), flags: flags, action: "\(action) in nftables")
-        request.put(fixed: nfgenmsg(nfgen_family: 2, version: 0, res_id: 0))
-        request.attribute(1, text: table)
-        body(&request)
-        return request
-    }
-
-    private static func batch(_ type: Int32) -> NetlinkMessage {
-        var request = NetlinkMessage(Int(type), action: "begin a transaction of nftables")
-        request.put(fixed: nfgenmsg(nfgen_family: 0, version: 0, res_id: UInt16(NFNL_SUBSYS_NFTABLES).bigEndian))
-        return request
     }
 }

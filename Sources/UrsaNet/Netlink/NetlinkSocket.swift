@@ -5,8 +5,10 @@ import UrsaBase
 /// A netlink socket. It belongs to the network namespace of the thread that opened it, for all its life, whatever
 /// thread uses it later. Not for use by two threads at once.
 final class NetlinkSocket {
-    private let fd: OwnedFD
+    let fd: OwnedFD
     private var sequence: UInt32 = 0
+    /// The kernel fits dump datagrams to the reader's buffer, up to 32 KiB.
+    private var buffer = [UInt8](repeating: 0, count: 65536)
 
     /// Opens a socket to rtnetlink (`NETLINK_ROUTE`) or another family.
     init(_ family: Int32 = NETLINK_ROUTE) throws(UrsaError) {
@@ -123,6 +125,35 @@ final class NetlinkSocket {
         }
     }
 
+    /// Subscribes to the kernel's news of a group.
+    func listen(to group: Int32) throws(UrsaError) {
+        // Without an address of its own a socket counts as the kernel's, which does not hear itself.
+        var name = sockaddr_nl()
+        name.nl_family = sa_family_t(AF_NETLINK)
+        try retrying("bind a netlink socket") {
+            withUnsafePointer(to: &name) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(fd.raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
+                }
+            }
+        }
+        // A table of thousands of rules is as many messages.
+        var size: Int32 = 8 << 20
+        setsockopt(fd.raw, SOL_SOCKET, SO_RCVBUFFORCE, &size, 4)
+        var group = group
+        try retrying("listen to the kernel's news") {
+            setsockopt(fd.raw, SOL_NETLINK_, NETLINK_ADD_MEMBERSHIP, &group, 4)
+        }
+    }
+
+    /// The news that is there; empty when there is none.
+    func news() throws(UrsaError) -> [NetlinkReply] {
+        let count = recv(fd.raw, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+        if count < 0, errno == EAGAIN || errno == EINTR { return [] }
+        if count < 0 { throw UrsaError.system(.current, "read the kernel's news") }
+        return NetlinkReply.split(Array(buffer[0..<count]))
+    }
+
     private func send(_ bytes: [UInt8]) throws(UrsaError) {
         try retrying("send to the kernel by netlink") {
             bytes.withUnsafeBytes { Glibc.send(fd.raw, $0.baseAddress, $0.count, 0) }
@@ -130,8 +161,6 @@ final class NetlinkSocket {
     }
 
     private func receive() throws(UrsaError) -> [NetlinkReply] {
-        // The kernel fits dump datagrams to the reader's buffer, up to 32 KiB.
-        var buffer = [UInt8](repeating: 0, count: 65536)
         let count = try retrying("read the kernel's netlink answer") {
             recv(fd.raw, &buffer, buffer.count, 0)
         }

@@ -20,7 +20,11 @@ struct LoadTable: NetStep {
     }
 
     func apply() throws(UrsaError) {
-        try FirewallTable.load(ruleset.text)
+        if try FirewallTable.look(ruleset.table) == nil {
+            try FirewallTable.load(ruleset.firstText)
+        } else {
+            try FirewallTable.replace(by: ruleset)
+        }
         try File.makeDirectory(home.runFolder)
         try RunFile.replace(home.tableFile, text: ruleset.text)
     }
@@ -50,8 +54,12 @@ struct ChangeElements: NetStep {
     }
 
     func apply() throws(UrsaError) {
-        try FirewallTable.load(change.text)
-        try RunFile.replace(home.tableFile, text: ruleset.text)
+        if let transaction = change.transaction {
+            try transaction.commit()
+        } else {
+            try FirewallTable.load(change.text)
+        }
+        try RunFile.replace(home.tableFile, text: ruleset.text(stamp: change.stamp))
     }
 
     func undo() throws(UrsaError) {

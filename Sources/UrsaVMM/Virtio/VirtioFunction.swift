@@ -8,7 +8,8 @@ final class VirtioFunction: PCIFunction, @unchecked Sendable {
     private static let messages: UInt8 = 0x11
 
     private unowned let transport: VirtioPCI
-    private var bus: Bus?
+    /// The bus keeps what ever was on it, so keeping the bus would be a circle.
+    private weak var bus: Bus?
     private var messageControl = 0
     private var window = 0
     private var home: UInt64 = 0

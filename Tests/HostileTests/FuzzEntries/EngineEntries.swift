@@ -38,20 +38,25 @@ extension Entry {
             guard let made else { return }
             try need((1...254).contains(made.cpus) && made.memory % (1 << 20) == 0, "a machine that can't be")
         },
-        Entry("Ports", limit: 1024) { (bytes) throws(Violation) in
-            // Three bytes are an access: what and how wide, where, which value.
-            guard let bench = try? PortBench() else { return }
-            for at in stride(from: 0, to: bytes.count - 2, by: 3) {
-                let size = 1 << Int(bytes[at] >> 1 & 3)
-                let address = PortBench.base[Int(bytes[at] >> 3 & 7)] + UInt64(bytes[at + 1] & 15)
-                if bytes[at] & 0x40 != 0 {
-                    _ = bench.line.receive([bytes[at + 2], bytes[at + 1]])
-                } else if bytes[at] & 1 == 0 {
+        Entry("Ports") { (script) throws(Violation) in
+            // A step is an access: what and how wide, where, which value; or something that somebody types.
+            guard let bench = try? PortBench() else { throw Violation(description: "no devices") }
+            while script.step() {
+                let (kind, place, low) = (script.byte(), script.byte(), script.byte())
+                let size = 1 << Int(kind >> 1 & 3)
+                let address = PortBench.base[Int(kind >> 3 & 7)] + UInt64(place & 15)
+                if kind & 0x40 != 0 {
+                    _ = bench.line.receive([low, place])
+                } else if kind & 1 == 0 {
                     _ = bench.bus.read(address, size: size)
                 } else {
-                    let value = UInt64(bytes[at + 2]) &* 0x0101_0101_0101_0101
+                    let value = UInt64(low) &* 0x0101_0101_0101_0101
                     bench.bus.write(
                         address, size: size, value: size == 8 ? value : value & (1 << (8 * UInt64(size)) - 1))
+                }
+                // Mostly somebody reads, at times nobody for long.
+                if place & 0xf0 == 0 {
+                    try need(bench.line.takeSent().count <= SerialLine.capacity, "no end of a line")
                 }
             }
             try need(bench.line.takeSent().count <= SerialLine.capacity, "a line without end")

@@ -11,11 +11,41 @@ struct Entry: Sendable {
     let limit: Int
     /// Throws when a rule is broken; bytes that the parser refuses with an error are fine.
     let run: @Sendable ([UInt8]) throws(Violation) -> Void
+    /// For models of devices: so many steps of a driver that a seed makes up; nil where inputs are no steps.
+    let walk: (@Sendable (_ seed: UInt64, _ steps: Int) throws(Violation) -> Void)?
 
     init(_ name: String, limit: Int = 1024, _ run: @escaping @Sendable ([UInt8]) throws(Violation) -> Void) {
         self.name = name
         self.limit = limit
         self.run = run
+        walk = nil
+    }
+
+    /// An entry whose inputs and steps are made in different ways.
+    init(
+        _ name: String, limit: Int, run: @escaping @Sendable ([UInt8]) throws(Violation) -> Void,
+        walk: @escaping @Sendable (_ seed: UInt64, _ steps: Int) throws(Violation) -> Void
+    ) {
+        self.name = name
+        self.limit = limit
+        self.run = run
+        self.walk = walk
+    }
+
+    /// An entry whose inputs are scripts: what a driver does, step by step.
+    init(
+        _ name: String, limit: Int = 1024, script run: @escaping @Sendable (inout Script) throws(Violation) -> Void
+    ) {
+        self.name = name
+        self.limit = limit
+        self.run = { (bytes) throws(Violation) in
+            var script = Script(bytes)
+            try run(&script)
+        }
+        walk = { (seed, steps) throws(Violation) in
+            var script = Script(seed: seed, steps: steps)
+            try run(&script)
+        }
     }
 
     /// All entries.

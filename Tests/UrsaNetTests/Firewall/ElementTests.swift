@@ -34,6 +34,47 @@ struct ElementTests {
         }
     }
 
+    @Test("each change has a stamp, and the former ones go with the next change that takes something out")
+    func stamps() throws {
+        try PrivateHost.run { host in
+            var wish = try Self.wish(ports: 2)
+            try host.networks.converge(wish)
+            func stamps() throws -> [UInt32] {
+                try required(FirewallTable.look(host.home.tableName, counting: true)).stamps.map(\.number).sorted()
+            }
+            #expect(try stamps() == [1])
+            for number: UInt16 in 0..<3 {
+                wish.networks[0].ports.append(port(80 + number, of: wish.networks[0], 0))
+                #expect(try host.networks.converge(wish).map(\.line) == ["~ table inet ursa: 2 elements"])
+            }
+            #expect(try stamps() == [1, 2, 3, 4])
+            #expect(host.networks.plan(wish, try host.networks.observe()).map(\.line) == [])
+            wish.networks[0].ports.removeFirst()
+            try host.networks.converge(wish)
+            #expect(try stamps() == [5])
+            for number: UInt16 in 0..<UInt16(Stamp.limit) + 2 {
+                wish.networks[0].ports.append(port(200 + number, of: wish.networks[0], 0))
+                try host.networks.converge(wish)
+            }
+            #expect(try stamps().count <= Stamp.limit)
+            #expect(host.networks.plan(wish, try host.networks.observe()).map(\.line) == [])
+            #expect(try host.sh("nft list set inet ursa stamp").contains("0x000000"))
+        }
+    }
+
+    @Test("a table that is replaced is in force when the command comes back")
+    func replaced() throws {
+        try PrivateHost.run { host in
+            var wish = try Self.wish(ports: 1)
+            try host.networks.converge(wish)
+            for level in [LogLevel.info, .warn, .info, .warn] {
+                wish.firewall = Firewall(policies: [Policy(from: "any", to: "any", action: .reject, log: level)])
+                try host.networks.converge(wish)
+                #expect(host.networks.plan(wish, try host.networks.observe()).map(\.line) == [])
+            }
+        }
+    }
+
     @Test("a change that was cut short, or a foreign hand in the table, loads the whole again")
     func foreignHand() throws {
         try PrivateHost.run { host in

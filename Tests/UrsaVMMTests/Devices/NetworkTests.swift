@@ -213,6 +213,15 @@ import UrsaBase
         #expect(card.nextFrame()?.frame == Self.frame(60))
     }
 
+    @Test func `buffers that hold no frame are given back empty, and nobody turns in circles over them`() throws {
+        let (card, peer) = try socketCard { $0.subtracting(VirtioFeatures.Net.mergeable) }
+        card.giveBuffers(3, of: 12)
+        for _ in 0..<3 { #expect(card.receive.waitUsed()?.written == 0) }
+        card.giveBuffers(1, of: 2048)
+        #expect(putFrame(peer.raw, Self.frame(60)))
+        #expect(card.nextFrame()?.frame == Self.frame(60))
+    }
+
     @Test func `the control queue does what is offered and refuses the rest`() throws {
         let (card, _) = try socketCard()
         let control = try #require(card.driven.queues[2])

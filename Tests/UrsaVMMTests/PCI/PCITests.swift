@@ -53,6 +53,25 @@ import UrsaBase
         #expect(config(0x2c) == 0x0044_1af4)
     }
 
+    @Test func `a bus and the functions that were mapped on it go when nobody holds them`() throws {
+        weak var last: Bus?
+        func round() throws {
+            let memory = Bus()
+            last = memory
+            let devices = try VirtioDevices(
+                .pci, ram: ram, memory: memory, ports: nil, interrupts: try InterruptController(nil),
+                doorbells: Doorbells(nil), log: { _ in })
+            try devices.attach(EntropyDevice(), slot: 3)
+            memory.write(ecam + 3 << 15 + 4, size: 2, value: 2)
+            #expect(memory.listing.count == 2, "the range is mapped")
+            devices.close()
+        }
+        try round()
+        // Not the object itself: a report would follow its references to what is gone.
+        let isGone = last == nil
+        #expect(isGone)
+    }
+
     @Test func `both ways to the configuration space show the same`() {
         for offset in stride(from: UInt64(0), to: 256, by: 4) {
             ports.write(0xcf8, size: 4, value: 0x8000_0000 | 0x1a << 11 | offset)

@@ -38,6 +38,7 @@ final class Libvirt {
                 log_outputs = "3:file:\(folder)/libvirtd.log"
 
                 """)
+        try Self.makeUser()
         var daemon = Program("libvirtd", [])
         daemon.diesWithParent = true
         pid = try daemon.start().pid
@@ -51,6 +52,17 @@ final class Libvirt {
             pause(milliseconds: 10)
         }
         try virsh("uri")
+    }
+
+    /// libvirtd looks up the user of its machines before it reads that another one is to be taken. The package that
+    /// makes it also starts services, so it is made here, in the corner's own copy of /etc.
+    private static func makeUser() throws(UrsaError) {
+        let name = "libvirt-qemu"
+        guard getpwnam(name) == nil else { return }
+        for (file, line) in [
+            ("/etc/passwd", "\(name):x:64055:64055::/nonexistent:/usr/sbin/nologin\n"),
+            ("/etc/group", "\(name):x:64055:\n"),
+        ] { try File.replace(file, text: File.readText(file) + line, mode: 0o644) }
     }
 
     deinit {

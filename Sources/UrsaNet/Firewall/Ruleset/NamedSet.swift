@@ -30,7 +30,4 @@ struct NamedSet: Sendable, Hashable {
         let list = elements.isEmpty ? "" : "; elements = { \(elements.joined(separator: ", ")) }"
         return "\(declaration)\(list); }"
     }
-
-    /// The set whose only element is a digest of the elements of all others; the last one of a table.
-    static let stampName = "stamp"
 }

@@ -7,15 +7,15 @@ import UrsaBase
 struct Ruleset: Sendable, Hashable {
     /// The table's name.
     let table: String
-    /// Sets and maps with their elements.
+    /// Sets and maps with their elements, but for the set of stamps.
     let sets: [NamedSet]
-    /// The text, which replaces the table in one transaction (connection tracking goes on over it).
-    let text: String
+    /// The chains' texts.
+    private let chainTexts: [String]
     /// What the table's comment says: the owner and a digest of everything but the elements of sets. As long as it is
     /// the same, elements are all that a change has to touch.
     let comment: String
-    /// A digest of the elements, which stands in the table as the only element of the set `stamp`.
-    let stamp: String
+    /// A digest of the elements, which stands in the table as the newest element of the set of stamps.
+    let digest: IPv6Address
     /// Per chain how many rules it has and how many rules and elements lead to it (`NFTA_CHAIN_USE`): a flushed chain
     /// has fewer.
     let chains: [String: Int]
@@ -49,12 +49,11 @@ struct Ruleset: Sendable, Hashable {
 
     private init(_ home: HomeMark, _ parts: [RulesetPart]) {
         let joined = Self.join(parts.flatMap(\.chains))
-        var sets = parts.flatMap(\.sets)
+        let sets = parts.flatMap(\.sets)
         // Set and map names are part of the skeleton; so is which of them a rule fills by itself.
-        let skeleton = sets.map(\.declaration) + joined.map(\.text)
-        stamp = Self.stamp(sets)
-        sets.append(NamedSet(name: NamedSet.stampName, key: "ipv6_addr", elements: [stamp]))
-        let body = sets.map(\.text) + joined.map(\.text)
+        chainTexts = joined.map(\.text)
+        let skeleton = sets.map(\.declaration) + chainTexts
+        digest = Self.digest(sets)
         table = home.tableName
         comment = "ursa:\(home.id):" + hexadecimal(SHA256.digest(skeleton.joined(separator: "\n")).prefix(8))
         ruleUses = Self.uses(joined)
@@ -62,13 +61,30 @@ struct Ruleset: Sendable, Hashable {
         elements = Dictionary(
             sets.filter(\.isCountable).map { ($0.name, $0.elements.count) }, uniquingKeysWith: { $0 + $1 })
         self.sets = sets
-        // "add, delete, add" works whether the table was there or not; nft 1.0.6 has no `destroy`.
-        text = """
-            table inet \(table)
-            delete table inet \(table)
+    }
+
+    /// The text, which replaces the table in one transaction (connection tracking goes on over it).
+    ///
+    /// "Add, delete, add" works whether the table was there or not; nft 1.0.6 has no `destroy`.
+    var text: String { "table inet \(table)\ndelete table inet \(table)\n" + body(stamp: 1) }
+
+    /// The text for a host without the table: nothing is deleted, so that nobody waits for the kernel to forget
+    /// something. It fails when there is a table.
+    ///
+    /// A table's comment is taken only where the table is made, and `create` with the whole body loses the rules (1.0.6).
+    var firstText: String { "create table inet \(table) { comment \"\(comment)\"; }\n" + body(stamp: 1) }
+
+    /// The text with the stamp's number as it is in the kernel after `number` - 1 changes of elements.
+    func text(stamp number: UInt32) -> String {
+        "table inet \(table)\ndelete table inet \(table)\n" + body(stamp: number)
+    }
+
+    private func body(stamp number: UInt32) -> String {
+        let stamps = NamedSet.stamps([Stamp(number: number, digest: digest)])
+        return """
             table inet \(table) {
             comment "\(comment)"
-            \(body.joined(separator: "\n"))
+            \((sets.map(\.text) + [stamps.text] + chainTexts).joined(separator: "\n"))
             }
 
             """
@@ -79,10 +95,9 @@ struct Ruleset: Sendable, Hashable {
         "table inet \(home.tableName)\ndelete table inet \(home.tableName)\n"
     }
 
-    /// A digest of elements, in the form of an address so that a set of nftables can hold it.
-    private static func stamp(_ sets: [NamedSet]) -> String {
+    private static func digest(_ sets: [NamedSet]) -> IPv6Address {
         let all = sets.map { "\($0.name): \($0.elements.joined(separator: ", "))" }.joined(separator: "\n")
-        return IPv6Address(bytes: Array(SHA256.digest(all).prefix(16)))?.description ?? "::"
+        return IPv6Address(bytes: Array(SHA256.digest(all).prefix(16))) ?? IPv6Address(high: 0, low: 0)
     }
 
     /// Chains of one name become one; those that are jumped to come first.
@@ -130,16 +145,17 @@ struct Ruleset: Sendable, Hashable {
     ///   - noted: the text that was loaded last.
     ///   - seen: the table in the kernel.
     func change(from noted: String, _ seen: TableSeen) -> ElementChange? {
-        guard seen.comment == comment, let stamp = seen.stamp else { return nil }
+        guard seen.comment == comment, let stamp = seen.stamps.max() else { return nil }
         // The usual case: all is as it should be, and no text needs to be read.
-        if stamp == self.stamp, seen.chains == chains, seen.elements == elements {
-            return ElementChange(table: table, from: sets, to: sets)
+        if stamp.digest == digest, seen.chains == chains, seen.elements == elements {
+            return ElementChange(table: table, from: sets, to: sets, stamps: seen.stamps, digest: digest)
         }
-        guard let old = NamedSet.read(noted, like: sets), old.last?.elements == [stamp],
-            seen.chains == ruleUses.merging(Self.uses(old), uniquingKeysWith: +)
-        else { return nil }
+        let stamps = NamedSet.stamps([stamp])
+        guard let read = NamedSet.read(noted, like: sets + [stamps]), read.last == stamps else { return nil }
+        let old = Array(read.dropLast())
+        guard seen.chains == ruleUses.merging(Self.uses(old), uniquingKeysWith: +) else { return nil }
         for set in old where set.isCountable && seen.elements[set.name] != set.elements.count { return nil }
-        return ElementChange(table: table, from: old, to: sets)
+        return ElementChange(table: table, from: old, to: sets, stamps: seen.stamps, digest: digest)
     }
 
     /// The sum of use counts that every table of ours has.

@@ -62,7 +62,8 @@ struct ReceiveBuffers: ~Copyable {
             case .chain: break
             }
             let count = chain.writable.count
-            guard chain.writableBytes > 0, let start = chain.writable.baseAddress else {
+            // One that holds no frame goes back at once: kept, it would be waited for and be there at the same time.
+            guard chain.writableBytes > (merges ? 0 : 12), let start = chain.writable.baseAddress else {
                 queue.add(chain.head, written: 0)
                 continue
             }
