@@ -25,7 +25,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -280,9 +279,6 @@ int32_t clinux_receive_fds(int32_t socket, int32_t *fds, int32_t capacity) {
 }
 
 int32_t clinux_memfd(const char *name) { return RESULT(memfd_create(name, MFD_CLOEXEC)); }
-int32_t clinux_set_attribute(const char *path, const char *name, const void *value, uint64_t length) {
-    return RESULT(setxattr(path, name, value, length, 0));
-}
 int32_t clinux_clone_file(int32_t source, int32_t target) { return RESULT(ioctl(target, FICLONE, source)); }
 
 int32_t clinux_peer_uid(int32_t socket, uint32_t *uid) {

@@ -173,6 +173,8 @@ struct ValueTests {
         #expect(all?.description == "wrong — f:1:2 — mend it\nsecond")
         #expect(all?.flattened.count == 2)
         #expect(UrsaError.all([]) == nil)
+        let more = UrsaError.all([all, UrsaError(.usage, "third")].compactMap(\.self))
+        #expect(more?.flattened.map(\.message) == ["wrong", "second", "third"])
         #expect(first.at("elsewhere").place == "f:1:2")
         #expect(UrsaError.Code.notFound.exitStatus == 3)
         #expect(UrsaError.Code.invalidSpec.exitStatus == 2)

@@ -45,6 +45,33 @@ struct HostTests {
         }
     }
 
+    @Test(
+        "a tap has as many queues as were asked for, each a descriptor, and goes with the last of them",
+        .enabled(if: File.exists("/dev/net/tun"), "this kernel has no /dev/net/tun"))
+    func tapQueues() throws {
+        try PrivateHost.run { host in
+            try host.networks.converge([try labWish()])
+            var queues: [SharedFD] = try host.networks.openTap(network: "lab", name: "u123456t0", queues: 4)
+            #expect(Set(queues.map(\.raw)).count == 4)
+            let line = try host.ip("-d link show u123456t0", in: "ursa-lab")
+            for part in ["master br0", "multi_queue numqueues 4", "vnet_hdr on", "persist off"] {
+                #expect(line.contains(part), "\(part): \(line)")
+            }
+            queues.removeFirst(3)
+            #expect(try host.ip("-d link show u123456t0", in: "ursa-lab").contains("numqueues 1"))
+            queues = []
+            let deadline = Deadline.after(seconds: 10)
+            while try host.attempt("ip link show u123456t0", in: "ursa-lab").end.isSuccess, !deadline.isPast {
+                pause(milliseconds: 20)
+            }
+            #expect(try !host.attempt("ip link show u123456t0", in: "ursa-lab").end.isSuccess)
+            // One that is asked for one is as every tap was.
+            let one: [SharedFD] = try host.networks.openTap(network: "lab", name: "u123456t0", queues: 1)
+            #expect(try !host.ip("-d link show u123456t0", in: "ursa-lab").contains("multi_queue"))
+            withExtendedLifetime(one) {}
+        }
+    }
+
     @Test("free subnets avoid addresses and routes of every table; collisions are named")
     func subnets() throws {
         try PrivateHost.run { host in

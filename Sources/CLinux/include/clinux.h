@@ -102,8 +102,6 @@ int32_t clinux_send_fds(int32_t socket, const int32_t *fds, int32_t count);
 // Fills fds (cloexec); returns how many came, 0 at end of stream.
 int32_t clinux_receive_fds(int32_t socket, int32_t *fds, int32_t capacity);
 int32_t clinux_memfd(const char *name);
-// Sets an extended attribute of a path (setxattr(2)); -EOPNOTSUPP where the filesystem has none of that kind.
-int32_t clinux_set_attribute(const char *path, const char *name, const void *value, uint64_t length);
 // Shares the extents of source with target where the filesystem can (FICLONE).
 int32_t clinux_clone_file(int32_t source, int32_t target);
 // uid of the process at the other end of a unix socket (SO_PEERCRED).

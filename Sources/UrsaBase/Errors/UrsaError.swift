@@ -107,7 +107,8 @@ public struct UrsaError: Error, Sendable, Equatable {
     /// One error that carries all of `errors`, or nil when there are none.
     public static func all(_ errors: [UrsaError]) -> UrsaError? {
         guard var first = errors.first else { return nil }
-        first.others = Array(errors.dropFirst())
+        // Those that it carries already stay with it.
+        first.others += errors.dropFirst()
         return first
     }
 

@@ -32,6 +32,9 @@ final class VsockOutlet {
     private var waiting: [Waiting] = []
     private var number: UInt32 = 0
     private var hasEnded = false
+    /// Ports whose socket the machine's user may not write to, told once each; a guest can ask for as many as it likes.
+    private var closed: Set<UInt32> = []
+    private static let mostClosed = 16
 
     init(_ socket: SharedFD, log: @escaping @Sendable (String) -> Void) {
         self.socket = socket
@@ -69,6 +72,14 @@ final class VsockOutlet {
         return true
     }
 
+    /// People wonder why their program is not reached: they made its socket for themselves only.
+    private func tellClosed(_ port: UInt32) {
+        guard closed.count < VsockOutlet.mostClosed, closed.insert(port).inserted else { return }
+        log(
+            "the socket of vsock port \(port) is not writable for the machine's group, so the guest was refused (umask 007)"
+        )
+    }
+
     /// The next outcome; nil when there is none yet.
     func next() -> Outcome? {
         while !hasEnded {
@@ -88,7 +99,10 @@ final class VsockOutlet {
             guard let index = waiting.firstIndex(where: { $0.number == answer.number }) else { continue }
             let asked = waiting.remove(at: index)
             if asked.isCancelled { continue }
-            guard let connection else { return .refused(asked.wish.ports) }
+            guard let connection else {
+                if answer.error == UInt32(EACCES) { tellClosed(asked.wish.ports.host) }
+                return .refused(asked.wish.ports)
+            }
             return .connected(asked.wish, connection)
         }
         while let asked = waiting.popLast() { if !asked.isCancelled { return .refused(asked.wish.ports) } }
