@@ -3,7 +3,7 @@ import Testing
 import UrsaBase
 
 /// Stock kernels on real KVM, by our own monitor and by QEMU; each test is a scene that runs inside the lab.
-@Suite(.enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"), .timeLimit(.minutes(20)))
+@Suite(.enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"), .timeLimit(.minutes(30)))
 struct LabTests {
     @Test func `a command's output and exit status come back from the lab`() throws {
         let environment = [
@@ -50,6 +50,6 @@ struct LabTests {
     @Test(.enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"))
     func `debian 12 comes up, is rebooted, and its disk is clean`() throws {
         try Lab.scene(
-            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072, modules: "tun vhost_net", seconds: 900)
+            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072, modules: "tun vhost_net", seconds: 1200)
     }
 }

@@ -61,18 +61,19 @@ enum LZ4 {
             }
             match &+= 4
             guard match <= outputEnd &- to else { return nil }
-            if distance >= 16, outputEnd &- to &- match >= 16 {
-                var done = 0
-                while done < match {
-                    copy16(output + (to &+ done), output + (to &- distance &+ done))
-                    done &+= 16
-                }
-            } else {
-                // The match may overlap what it makes.
-                for index in 0..<match {
-                    let byte = output.load(fromByteOffset: to &- distance &+ index, as: UInt8.self)
-                    output.storeBytes(of: byte, toByteOffset: to &+ index, as: UInt8.self)
-                }
+            // What is nearer than 16 bytes repeats itself: after the first repetitions, the same stands farther away too.
+            let farther = distance >= 16 ? distance : distance &* ((distance &+ 15) / distance)
+            let isRoomy = outputEnd &- to &- match >= 16
+            let single = isRoomy ? min(match, farther &- distance) : match
+            var done = 0
+            while done < single {
+                let byte = output.load(fromByteOffset: to &- distance &+ done, as: UInt8.self)
+                output.storeBytes(of: byte, toByteOffset: to &+ done, as: UInt8.self)
+                done &+= 1
+            }
+            while done < match {
+                copy16(output + (to &+ done), output + (to &- farther &+ done))
+                done &+= 16
             }
             to &+= match
         }

@@ -147,6 +147,29 @@ import UrsaBase
         #expect(result == plain)
     }
 
+    @Test(arguments: 1...33)
+    func `a match that is nearer than it is long repeats what it makes`(_ distance: Int) {
+        let period = (0..<distance).map { UInt8($0 + 1) }
+        let end = [UInt8](repeating: 0xee, count: 5)
+        func rest(_ length: Int) -> [UInt8] {
+            length < 15 ? [] : [UInt8](repeating: 255, count: (length - 15) / 255) + [UInt8((length - 15) % 255)]
+        }
+        for count in [4, 15, 16, 17, 18, 33, 300] {
+            // Literals and a match, then five literals as a block ends.
+            var block = [UInt8(min(15, distance) << 4 | min(15, count - 4))] + rest(distance) + period
+            block += [UInt8(distance), 0] + rest(count - 4) + [UInt8(end.count << 4)] + end
+            let plain = (0..<(distance + count)).map { period[$0 % distance] } + end
+            // Where there is no room behind the match, nothing is written there.
+            for room in [0, 1, 100] {
+                var target = [UInt8](repeating: 0x77, count: plain.count + room)
+                let written = block.withUnsafeBytes { source in
+                    target.withUnsafeMutableBytes { LZ4.unpack(source, into: $0) }
+                }
+                #expect(written == plain.count && target.starts(with: plain), "\(count) bytes, room for \(room)")
+            }
+        }
+    }
+
     @Test func `a moved kernel differs only at the listed places, by one distance`() throws {
         let size: UInt64 = 4 << 20
         let ram = try GuestRAM(bytes: 32 << 20)

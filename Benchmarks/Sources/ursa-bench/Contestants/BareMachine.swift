@@ -35,14 +35,11 @@ struct BareMachine {
         let text = (jobs + ["stay"]).joined(separator: " ")
         var machine = Program(program, [])
         machine.diesWithParent = true
-        let output = try makePipe()
-        machine.descriptors[1] = output.write.raw
-        let errors = try File.open("/dev/null", O_WRONLY)
         let kvm = try File.open("/dev/kvm", O_RDWR)
         let kernel = try File.open(guest, O_RDONLY)
         let image = try SharedFD(File.open(disk ?? "/dev/null", O_RDWR))
         let card = try SharedFD(openTap())
-        machine.descriptors[2] = monitor == .ours ? 2 : errors.raw
+        machine.descriptors[2] = 2
         if monitor == .ours {
             machine.descriptors[10] = kvm.raw
             machine.descriptors[11] = kernel.raw
@@ -50,13 +47,17 @@ struct BareMachine {
         }
         if tap != nil { machine.descriptors[13] = card.raw }
         machine.arguments = monitor == .ours ? [ourConfiguration(text)] : qemuArguments(text)
+        var output = try BareMachine.pipe()
+        machine.descriptors[1] = output.write?.raw
         let begun = Deadline.now
         let child = try machine.start()
+        // Nobody else keeps the other end, so that the program's end is seen.
+        output.write = nil
+        let console = GuestConsole(output.read, "\(monitor)")
         defer {
             child.signal(SIGKILL)
             _ = try? child.wait()
         }
-        var console = GuestConsole(try output.read.duplicate())
         try console.waitForFirstByte()
         let start = Deadline.now.seconds(since: begun) * 1000
         var results: [Result] = []
@@ -66,12 +67,18 @@ struct BareMachine {
             let words = try console.line("end ").split(separator: " ")
             let after = try Times(child.pid)
             guard words.count == 3, let count = Double(words[1]), words[2] == "0" else {
-                throw UrsaError(.io, "the guest got wrong answers in \(job): \(words.joined(separator: " "))")
+                throw UrsaError(
+                    .io, "\(monitor): the guest got wrong answers in \(job): \(words.joined(separator: " "))")
             }
             results.append(
                 Result(count: count, processor: after.all - before.all, ownProcessor: after.own - before.own))
         }
         return (start, results)
+    }
+
+    private static func pipe() throws(UrsaError) -> (read: SharedFD, write: SharedFD?) {
+        let ends = try makePipe()
+        return (SharedFD(try ends.read.duplicate()), SharedFD(try ends.write.duplicate()))
     }
 
     private func ourConfiguration(_ jobs: String) -> String {
@@ -140,39 +147,43 @@ private struct Times {
 }
 
 /// The lines of a guest's serial port.
-private struct GuestConsole: ~Copyable {
-    private let fd: OwnedFD
+private final class GuestConsole {
+    private let fd: SharedFD
+    private let monitor: String
     private var heard: [UInt8] = []
     private static let patience = 120.0
 
-    init(_ fd: consuming OwnedFD) { self.fd = fd }
+    init(_ fd: SharedFD, _ monitor: String) {
+        self.fd = fd
+        self.monitor = monitor
+    }
 
-    mutating func waitForFirstByte() throws(UrsaError) {
+    func waitForFirstByte() throws(UrsaError) {
         while heard.isEmpty { try read() }
     }
 
     /// The next line that begins so; those before it are forgotten.
-    mutating func line(_ start: String) throws(UrsaError) -> String {
+    func line(_ start: String) throws(UrsaError) -> String {
         while true {
             while let end = heard.firstIndex(of: UInt8(ascii: "\n")) {
                 let line = String(decoding: heard[..<end], as: UTF8.self)
                 heard.removeFirst(end + 1)
                 if line.hasPrefix(start) { return line }
-                if line.hasPrefix("failed") { throw UrsaError(.io, "the guest \(line)") }
+                if line.hasPrefix("failed") { throw UrsaError(.io, "\(monitor): the guest \(line)") }
             }
             try read()
         }
     }
 
-    private mutating func read() throws(UrsaError) {
+    private func read() throws(UrsaError) {
         var waiting = pollfd(fd: fd.raw, events: Int16(POLLIN), revents: 0)
         let deadline = Deadline.after(seconds: GuestConsole.patience)
         guard poll(&waiting, 1, deadline.millisecondsLeft) > 0 else {
-            throw UrsaError(.timeout, "the bare guest says nothing more")
+            throw UrsaError(.timeout, "\(monitor): the bare guest says nothing more")
         }
         var buffer = [UInt8](repeating: 0, count: 512)
         let count = Glibc.read(fd.raw, &buffer, buffer.count)
-        guard count > 0 else { throw UrsaError(.io, "the monitor of the bare guest ended") }
+        guard count > 0 else { throw UrsaError(.io, "\(monitor): the monitor of the bare guest ended") }
         heard += buffer[..<count]
     }
 }
