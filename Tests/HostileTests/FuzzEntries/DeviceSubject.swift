@@ -58,11 +58,17 @@ struct DeviceSubject {
     // MARK: Streams and frames
 
     static func network(_ ram: GuestRAM) throws(UrsaError) -> DeviceSubject {
-        var fds: [Int32] = [-1, -1]
-        try check(clinux_frame_pair(&fds), "make sockets")
-        let other = fds[1]
-        let device = try NetworkDevice(
-            [.frames(OwnedFD(fds[0]))], mac: MACAddress("52:54:00:00:00:01") ?? MACAddress(0))
+        // Two pairs of queues, of which a driver may take one or both.
+        var others: [Int32] = []
+        var backends: [NetworkBackend] = []
+        for _ in 0..<2 {
+            var fds: [Int32] = [-1, -1]
+            try check(clinux_frame_pair(&fds), "make sockets")
+            others.append(fds[1])
+            backends.append(try .frames(OwnedFD(fds[0])))
+        }
+        let ends = others
+        let device = try NetworkDevice(backends, mac: MACAddress("52:54:00:00:00:01") ?? MACAddress(0))
         return DeviceSubject(
             device: device,
             shape: { script in
@@ -71,9 +77,10 @@ struct DeviceSubject {
             }, honest: (1, [UInt8](repeating: 0, count: 72), 0),
             stir: { byte, count in
                 var frame = [UInt8](repeating: byte, count: max(1, count))
+                let other = ends[Int(byte & 1)]
                 _ = send(other, &frame, frame.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
                 for _ in 0..<8 where recv(other, &frame, frame.count, Int32(MSG_DONTWAIT)) < 0 { break }
-            }, end: { close(other) })
+            }, end: { for end in ends { close(end) } })
     }
 
     static func console(_ ram: GuestRAM) throws(UrsaError) -> DeviceSubject {
