@@ -6,7 +6,7 @@ import UrsaBase
 /// What an ordinary user gets: real networks in a private host, and nothing that needs root.
 @Suite(
     .enabled(if: Can.guests && Can.passt, "needs root to make the private host, QEMU, dnsmasq, nft and passt"),
-    .timeLimit(.minutes(20)))
+    .timeLimit(.minutes(60)))
 struct RootlessTests {
     /// With the tun node open machines have taps, else their frames go by sockets.
     @Test(arguments: [false, true])

@@ -5,7 +5,7 @@ import UrsaBase
 /// Devices that a stock kernel drives, by whole machines of `ursa`.
 @Suite(
     .enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"),
-    .enabled(if: Path.program("socat") != nil, "needs socat: scripts/install-packages lab"), .timeLimit(.minutes(20)))
+    .enabled(if: Path.program("socat") != nil, "needs socat: scripts/install-packages lab"), .timeLimit(.minutes(60)))
 struct DeviceSceneTests {
     @Test func `a stock kernel uses vsock both ways and several pairs of queues, and sets its clock`() throws {
         try Lab.scene("devices", [], modules: "tun", seconds: 500)

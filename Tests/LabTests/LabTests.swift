@@ -3,7 +3,7 @@ import Testing
 import UrsaBase
 
 /// Stock kernels on real KVM, by our own monitor and by QEMU; each test is a scene that runs inside the lab.
-@Suite(.enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"), .timeLimit(.minutes(30)))
+@Suite(.enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"), .timeLimit(.minutes(60)))
 struct LabTests {
     @Test func `a command's output and exit status come back from the lab`() throws {
         let environment = [
