@@ -66,7 +66,7 @@ struct Ruleset: Sendable, Hashable {
     /// The text, which replaces the table in one transaction (connection tracking goes on over it).
     ///
     /// "Add, delete, add" works whether the table was there or not; nft 1.0.6 has no `destroy`.
-    var text: String { "table inet \(table)\ndelete table inet \(table)\n" + body(stamp: 1) }
+    var text: String { text(stamp: 1) }
 
     /// The text for a host without the table: nothing is deleted, so that nobody waits for the kernel to forget
     /// something. It fails when there is a table.

@@ -61,47 +61,25 @@ struct TraceEvent: Sendable, Hashable {
 /// Hears the events of the namespace that it is opened in. Used by one thread at a time.
 final class TraceEar: @unchecked Sendable {
     // SAFETY: made on a thread inside the namespace, then handed over whole.
-    private let fd: OwnedFD
+    private let socket: NetlinkSocket
 
     init() throws(UrsaError) {
-        fd = OwnedFD(
-            try retrying("open a netlink socket") {
-                socket(
-                    AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue),
-                    NETLINK_NETFILTER)
-            })
-        // Without an address of its own a socket counts as the kernel's, which does not hear itself.
-        var name = sockaddr_nl()
-        name.nl_family = sa_family_t(AF_NETLINK)
-        try retrying("bind a netlink socket") {
-            withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(fd.raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
-                }
-            }
-        }
-        var group: Int32 = 9  // NFNLGRP_NFTRACE
-        // SOL_NETLINK 270 is not part of the uapi headers.
-        try retrying("hear the packet filter's traces") { setsockopt(fd.raw, 270, NETLINK_ADD_MEMBERSHIP, &group, 4) }
+        socket = try NetlinkSocket(NETLINK_NETFILTER)
+        try socket.listen(to: 9)  // NFNLGRP_NFTRACE
     }
 
     /// Events until it has been quiet for `quiet` seconds.
     func events(quiet: Double, stop: ([TraceEvent]) -> Bool = { _ in false }) -> [TraceEvent] {
         var result: [TraceEvent] = []
-        var buffer = [UInt8](repeating: 0, count: 65536)
         var deadline = Deadline.after(seconds: quiet)
         while result.count < 2000 {
-            var waiting = pollfd(fd: fd.raw, events: Int16(POLLIN), revents: 0)
+            var waiting = pollfd(fd: socket.fd.raw, events: Int16(POLLIN), revents: 0)
             guard poll(&waiting, 1, deadline.millisecondsLeft) > 0 else {
                 if deadline.isPast { return result }
                 continue
             }
-            let count = recv(fd.raw, &buffer, buffer.count, 0)
-            guard count > 0 else {
-                if errno == EAGAIN || errno == EINTR || errno == ENOBUFS { continue }
-                return result
-            }
-            let new = NetlinkReply.split(Array(buffer[0..<count])).compactMap { TraceEvent($0) }
+            // What was missed because it was too much is missed; what comes next is heard.
+            let new = ((try? socket.news()) ?? []).compactMap { TraceEvent($0) }
             result += new
             if stop(result) { return result }
             if !new.isEmpty { deadline = .after(seconds: quiet) }
