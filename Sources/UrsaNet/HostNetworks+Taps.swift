@@ -30,9 +30,11 @@ extension HostNetworks {
         }
         if let bridge { return try place.open(on: bridge, alias: home.bridgedAlias(network)) }
         let own = home.bridgeName(network)
-        let alias = try NetlinkSocket().link(own)?.alias
-        for mark in [home.alias(network), home.bridgedAlias(network)] where alias == mark {
-            return try place.open(on: own, alias: mark)
+        // A stem has the same name and mark, and outlives its namespace by a moment.
+        if let link = try NetlinkSocket().link(own), link.kind == "bridge" {
+            for mark in [home.alias(network), home.bridgedAlias(network)] where link.alias == mark {
+                return try place.open(on: own, alias: mark)
+            }
         }
         throw UrsaError(.notFound, "the network \(network) is not up", remedy: "run `ursa up`")
     }

@@ -45,6 +45,22 @@ struct HostTests {
         }
     }
 
+    /// The kernel takes a stem away a moment after its namespace; whoever starts a machine then waits for the next bridge.
+    @Test(
+        "a stem that outlives its namespace is not taken for a bridge",
+        .enabled(if: File.exists("/dev/net/tun"), "this kernel has no /dev/net/tun"))
+    func stemWithoutNamespace() throws {
+        try PrivateHost.run { host in
+            let (stem, mark) = (host.networks.home.stemName("lab"), host.networks.home.alias("lab"))
+            try host.ip("link add \(stem) type veth peer name other")
+            try host.ip("link set \(stem) alias \(mark)")
+            let missing = #expect(throws: UrsaError.self) {
+                _ = try host.networks.openTap(network: "lab", name: "u123456t0")
+            }
+            #expect(missing?.code == .notFound)
+        }
+    }
+
     @Test(
         "a tap has as many queues as were asked for, each a descriptor, and goes with the last of them",
         .enabled(if: File.exists("/dev/net/tun"), "this kernel has no /dev/net/tun"))

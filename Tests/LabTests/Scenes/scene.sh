@@ -6,7 +6,24 @@ fail() {
     say "FAILED: $*"
     [ -z "${console:-}" ] || { say "--- console"; tail -c 3000 "$console"; }
     [ ! -s "$folder/engine.log" ] || { say "--- engine"; tail -n 20 "$folder/engine.log"; }
+    threads
     exit 1
+}
+
+# threads: what each thread of our programs is at, twice, for the one who reads of a failure: name, state, processor time, place in
+# the kernel, and how often it slept.
+threads() {
+    local process thread round
+    for round in 1 2; do
+        say "--- threads at $(cut -d ' ' -f 1 /proc/uptime)"
+        for process in /proc/[0-9]*; do
+            case $(readlink "$process/exe") in *ursa*) ;; *) continue ;; esac
+            for thread in "$process"/task/*; do
+                say "${thread#/proc/} $(cut -d ' ' -f 2,3,14,15 "$thread/stat") $(cat "$thread/wchan") $(sed -n 's/^voluntary_ctxt_switches:\t//p' "$thread/status")"
+            done
+        done 2>/dev/null
+        sleep 1
+    done
 }
 folder=$(mktemp -d /tmp/ursa-scene.XXXXXX)
 chmod 755 "$folder"
