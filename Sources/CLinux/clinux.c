@@ -10,6 +10,7 @@
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -163,6 +164,16 @@ int32_t clinux_give_back_memory(void) {
     dl_iterate_phdr(give_back_program, NULL);
     return 0;
 }
+int32_t clinux_set_stack_size(uint64_t bytes) {
+    pthread_attr_t attributes;
+    int result = pthread_getattr_default_np(&attributes);
+    if (result) return -result;
+    result = pthread_attr_setstacksize(&attributes, bytes);
+    if (!result) result = pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+    return -result;
+}
+
 int32_t clinux_set_process_name(const char *name) { return RESULT(prctl(PR_SET_NAME, name)); }
 int32_t clinux_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0; }
 

@@ -64,6 +64,8 @@ int32_t clinux_detach(void);
 // Gives free heap and the program's own read-only pages back to the kernel; those still needed come back from the page
 // cache. For a small process that waits for long after a busy start.
 int32_t clinux_give_back_memory(void);
+// Sets the size of the stacks of all threads that are started from now on, in bytes.
+int32_t clinux_set_stack_size(uint64_t bytes);
 int32_t clinux_set_process_name(const char *name);
 int32_t clinux_ignore_sigpipe(void);
 // Faults (SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT) end the process as such again, without the handlers that a

@@ -31,6 +31,10 @@ int32_t clinux_ring_push(struct clinux_ring *ring, int32_t operation, int32_t fd
 int32_t clinux_ring_enter(struct clinux_ring *ring, uint32_t wait);
 // Takes one completion: 1 and its token and result (bytes or -errno), or 0 when there is none.
 int32_t clinux_ring_pop(struct clinux_ring *ring, uint64_t *token, int32_t *result);
+// Whether there is one; a look at memory.
+static inline int32_t clinux_ring_has_completions(const struct clinux_ring *ring) {
+    return *ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
+}
 
 int32_t clinux_eventfd(void);
 

@@ -33,6 +33,12 @@ static inline void clinux_store16_release(void *pointer, uint16_t value) {
 static inline void clinux_store32(void *pointer, uint32_t value) {
     __atomic_store_n((uint32_t *)pointer, value, __ATOMIC_RELAXED);
 }
+// Tells the processor that this is a loop that waits for memory to change.
+static inline void clinux_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
 static inline void clinux_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // Reads each word exactly once; the pointer is aligned to 8 bytes.

@@ -99,6 +99,13 @@ public final class RequestQueue {
     /// Readable (poll, epoll) when requests may be complete.
     public var descriptor: Int32 { engine == .ring ? ring.fd : workers.event.raw }
 
+    /// Whether `hasCompletions` tells of completions as they come. Where only threads do the work, it does not.
+    public var showsCompletions: Bool { engine == .ring || inFlight == 0 }
+
+    /// Whether completions wait; a look at memory, no system call.
+    @inline(__always)
+    public var hasCompletions: Bool { engine == .ring && clinux_ring_has_completions(&ring) != 0 }
+
     // ---- submitting -------------------------------------------------------------------------------------------------
 
     /// Takes a request; false when the queue is full. It begins with the next `submit()` or `complete`, or earlier.

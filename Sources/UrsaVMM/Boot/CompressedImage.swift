@@ -103,8 +103,10 @@ struct CompressedImage {
             try file.read(to: place, UInt64(size), at: at)
             at += UInt64(size)
             let source = UnsafeRawBufferPointer(start: place, count: Int(size))
-            guard let count = LZ4.unpack(source, into: plain.bytes),
-                placer.take(UnsafeRawBufferPointer(rebasing: plain.bytes[0..<count]))
+            // A block that lies within a segment is unpacked where it belongs.
+            let target = placer.place(LZ4.blockSize) ?? plain.bytes
+            guard let count = LZ4.unpack(source, into: target),
+                placer.take(UnsafeRawBufferPointer(rebasing: target[0..<count]))
             else { return nil }
         }
         guard !placer.range.isEmpty else { return nil }

@@ -21,6 +21,19 @@ struct KernelPlacer {
 
     init(_ ram: GuestRAM) { self.ram = ram }
 
+    /// Where the next `count` bytes belong in the guest, when all of them belong together: they may be made right there, and `take` only
+    /// notes that they came.
+    func place(_ count: Int) -> UnsafeMutableRawBufferPointer? {
+        for segment in segments where segment.offset <= position {
+            let offset = position - segment.offset
+            guard offset <= segment.fileSize, UInt64(count) <= segment.fileSize - offset,
+                let base = ram.pointer(segment.address + offset, UInt64(count))
+            else { continue }
+            return UnsafeMutableRawBufferPointer(start: base, count: count)
+        }
+        return nil
+    }
+
     /// Takes the next bytes; false when this is no ELF kernel that can be placed.
     mutating func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
         if position == 0 {
@@ -34,7 +47,9 @@ struct KernelPlacer {
             let to = min(segment.offset + segment.fileSize, end)
             guard from < to else { continue }
             let piece = UnsafeRawBufferPointer(start: base + Int(from - position), count: Int(to - from))
-            guard ram.write(piece, at: segment.address + (from - segment.offset)) else { return false }
+            let address = segment.address + (from - segment.offset)
+            if let there = ram.pointer(address, to - from), UnsafeRawPointer(there) == piece.baseAddress { continue }
+            guard ram.write(piece, at: address) else { return false }
         }
         let from = max(tailStart, position)
         if from < end {

@@ -69,6 +69,10 @@ public struct Queue: ~Copyable {
     /// Whether chains wait that `next` would take without looking at the driver's index again.
     public var hasKnownWork: Bool { fault == nil && taken != seen }
 
+    /// Whether the driver has made something available that was not taken; also when it broke the rules by that.
+    @inline(__always)
+    public var hasWork: Bool { fault == nil && clinux_load16_acquire(available + 2) != taken }
+
     /// Chains that were taken and not given back yet, as the rings count them.
     public var outstanding: UInt16 { taken &- filled }
 

@@ -76,6 +76,7 @@ final class BlockLane: @unchecked Sendable {
         let size = device.image.size & ~511
         thread.watch(requests.descriptor)
         var isSound = true
+        var poll = BriefPoll()
         while isSound, !thread.shouldEnd {
             for index in 0..<count { rings[index].disableNotifications() }
             var worked = true
@@ -102,11 +103,23 @@ final class BlockLane: @unchecked Sendable {
                 if collect(0, rings, device) > 0 { worked = true }
                 for index in 0..<count { queues[index].publish(&rings[index]) }
             }
+            guard isSound, !thread.shouldEnd else { break }
+            let takes = freeCount > 0
+            if requests.showsCompletions,
+                poll.finds({
+                    if requests.hasCompletions || thread.shouldEnd { return true }
+                    guard takes else { return false }
+                    for index in 0..<count where rings[index].hasWork { return true }
+                    return false
+                })
+            {
+                continue
+            }
             var mayChange = false
-            if freeCount > 0, isSound {
+            if takes {
                 for index in 0..<count where rings[index].enableNotifications() { mayChange = true }
             }
-            if !mayChange, isSound { thread.wait() }
+            if !mayChange { poll.sleep(thread) }
         }
         // Until it is complete, a request reads and writes memory that the guest believes to be its own again.
         while requests.inFlight > 0, collect(1, rings, device) > 0 {}

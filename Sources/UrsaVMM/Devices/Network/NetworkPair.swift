@@ -39,6 +39,7 @@ final class NetworkPair: @unchecked Sendable {
         var frame = transmit.makeChain()
         var isWaiting = false
         var watched: (read: Bool, write: Bool)?
+        var poll = BriefPoll()
         let control = control.flatMap { ControlQueue($0) }
         while !thread.shouldEnd {
             sending.disableNotifications()
@@ -54,6 +55,18 @@ final class NetworkPair: @unchecked Sendable {
             if let control, !control.serve(device, features) { return }
             // Asks only for what can wake: buffers when there are none, frames when there is a place for them.
             let needsBuffers = received == .starved
+            if !isWaiting {
+                var looks: UInt = 0
+                if poll.finds({
+                    if sending.hasWork || needsBuffers && receiving.hasWork || thread.shouldEnd { return true }
+                    // To ask the host for a frame is a system call.
+                    looks &+= 1
+                    guard looks & 31 == 0, !needsBuffers, !isDead else { return false }
+                    return take(&receiving, &room) != .none
+                }) {
+                    continue
+                }
+            }
             if needsBuffers, receiving.enableNotifications() { continue }
             if !isWaiting, sending.enableNotifications() { continue }
             let wanted = (read: !needsBuffers && !isDead, write: isWaiting)
@@ -65,7 +78,7 @@ final class NetworkPair: @unchecked Sendable {
                 }
                 watched = wanted
             }
-            thread.wait()
+            poll.sleep(thread)
         }
     }
 

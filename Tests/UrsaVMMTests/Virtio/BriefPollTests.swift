@@ -1,0 +1,47 @@
+import Testing
+import UrsaBase
+
+@testable import UrsaVMM
+
+struct BriefPollTests {
+    @Test func `short sleeps make the look longer, up to a limit, and one long sleep ends it`() {
+        var poll = BriefPoll()
+        #expect(poll.limit == 0)
+        var before: UInt64 = 0
+        for _ in 0..<10 {
+            poll.learn(10_000)
+            #expect(poll.limit > before || poll.limit == BriefPoll.longest)
+            before = poll.limit
+        }
+        #expect(poll.limit == BriefPoll.longest)
+        poll.learn(BriefPoll.longest + 1)
+        #expect(poll.limit == 0)
+    }
+
+    @Test func `whoever was idle is not looked for at all`() {
+        let poll = BriefPoll()
+        var looks = 0
+        let found = poll.finds {
+            looks += 1
+            return true
+        }
+        #expect(!found)
+        #expect(looks == 0)
+    }
+
+    @Test func `a look ends with the work, or with its time`() {
+        var poll = BriefPoll()
+        poll.learn(1000)
+        var looks = 0
+        let found = poll.finds {
+            looks += 1
+            return looks == 40
+        }
+        #expect(found)
+        #expect(looks == 40)
+        let start = Deadline.now
+        let foundNothing = poll.finds { false }
+        #expect(!foundNothing)
+        #expect(Deadline.now.nanoseconds - start.nanoseconds >= poll.limit)
+    }
+}
