@@ -10,4 +10,8 @@ struct DeviceSceneTests {
     @Test func `a stock kernel uses vsock both ways and several pairs of queues, and sets its clock`() throws {
         try Lab.scene("devices", [], modules: "tun", seconds: 500)
     }
+
+    @Test func `the kernel's half of virtio-net serves several pairs of queues`() throws {
+        try Lab.scene("devices", ["vhost"], modules: "tun vhost_net", seconds: 300)
+    }
 }

@@ -23,6 +23,10 @@ struct LabTests {
         #expect(result.errors.hasSuffix("oh\n"))
     }
 
+    @Test func `the lab goes on while machines come and go`() throws {
+        try Lab.scene("comings", ["300"], seconds: 120)
+    }
+
     @Test(arguments: ["ELF", "bzImage"])
     func `the stock kernel boots with two processors and powers off`(_ form: String) throws {
         let kernel = try Lab.kernel()

@@ -63,6 +63,12 @@ struct BareMachine {
         var results: [Result] = []
         for job in jobs {
             _ = try console.line("begin ")
+            var flood: FrameFlood?
+            if let tap, job.hasPrefix("echo") {
+                _ = try console.line("ready")
+                flood = try FrameFlood(over: tap)
+            }
+            defer { flood?.stop() }
             let before = try Times(child.pid)
             let words = try console.line("end ").split(separator: " ")
             let after = try Times(child.pid)
