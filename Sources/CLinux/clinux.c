@@ -174,6 +174,11 @@ int32_t clinux_set_stack_size(uint64_t bytes) {
     return -result;
 }
 
+int32_t clinux_count_processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) < 0 ? -errno : CPU_COUNT(&set);
+}
+
 int32_t clinux_set_process_name(const char *name) { return RESULT(prctl(PR_SET_NAME, name)); }
 int32_t clinux_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0; }
 

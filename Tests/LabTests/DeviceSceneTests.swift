@@ -8,10 +8,10 @@ import UrsaBase
     .enabled(if: Path.program("socat") != nil, "needs socat: scripts/install-packages lab"), .timeLimit(.minutes(60)))
 struct DeviceSceneTests {
     @Test func `a stock kernel uses vsock both ways and several pairs of queues, and sets its clock`() throws {
-        try Lab.scene("devices", [], modules: "tun", seconds: 500)
+        try Lab.scene("devices", [], modules: "tun", seconds: 900)
     }
 
     @Test func `the kernel's half of virtio-net serves several pairs of queues`() throws {
-        try Lab.scene("devices", ["vhost"], modules: "tun vhost_net", seconds: 300)
+        try Lab.scene("devices", ["vhost"], modules: "tun vhost_net", seconds: 600)
     }
 }

@@ -22,16 +22,16 @@ enum Lab {
     /// Whether the image debian:12 may be built here.
     static let canBuildDebian = getenv("URSA_SLOW") != nil && Can.root && Path.program("mmdebstrap") != nil
 
-    /// Two at a time: a lab uses a processor or two for itself.
+    /// Two at a time: a lab uses a processor for itself.
     private static let places = Places(2)
 
-    /// Runs a scene and returns what it said.
+    /// Runs a scene in a lab of one processor, see `scripts/lab`, and returns what it said.
     ///
     /// - Throws: with all that it said when it failed or took longer than `seconds`.
     @discardableResult
     static func scene(
-        _ name: String, _ arguments: [String], cpus: Int = 2, memory: Int = 1536, modules: String = "",
-        seconds: Int = 300
+        _ name: String, _ arguments: [String], memory: Int = 1536, modules: String = "",
+        seconds: Int = 600
     ) throws -> String {
         let images = try SharedImages.path()
         var environment = [
@@ -41,7 +41,7 @@ enum Lab {
         ]
         if let monitor = Products.monitor { environment.append("URSA_VMM=\(monitor)") }
         if let keeper = Products.keeper { environment.append("URSA_KEEPER=\(keeper)") }
-        var words = ["-s", "\(cpus)", "-m", "\(memory)", "-t", "\(seconds)", "-w", root + "/Tests/LabTests"]
+        var words = ["-m", "\(memory)", "-t", "\(seconds)", "-w", root + "/Tests/LabTests"]
         if !modules.isEmpty { words += ["-x", modules] }
         let program = Program(
             root + "/scripts/lab", words + ["run", scenes + name] + arguments, environment: environment)

@@ -66,6 +66,8 @@ int32_t clinux_detach(void);
 int32_t clinux_give_back_memory(void);
 // Sets the size of the stacks of all threads that are started from now on, in bytes.
 int32_t clinux_set_stack_size(uint64_t bytes);
+// Number of processors that the calling thread may run on (sched_getaffinity(2)).
+int32_t clinux_count_processors(void);
 int32_t clinux_set_process_name(const char *name);
 int32_t clinux_ignore_sigpipe(void);
 // Faults (SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT) end the process as such again, without the handlers that a

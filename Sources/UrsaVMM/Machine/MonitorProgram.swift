@@ -44,7 +44,8 @@ public enum MonitorProgram {
                 configuration.vsock?.broker = try VsockBroker.start(folder: OwnedFD(folder)).release()
             }
             let machine = try Machine(configuration, isCounting: isCounting)
-            // Everything is open now; threads inherit this.
+            // Everything is open and known now; threads inherit this.
+            _ = BriefPoll.isWorthwhile
             Sandbox.begin()
             let outcome = try machine.run(signals: signals >= 0 ? signals : nil)
             if isCounting {

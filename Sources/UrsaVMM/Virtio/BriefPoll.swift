@@ -7,7 +7,13 @@ import UrsaBase
 /// woken costs both sides more than that. How long it is worth looking is learned from how long the thread sleeps: a short sleep makes the next
 /// look longer, one that was longer than any look would have been ends the looking. So a guest that is idle, or has requests now and then, costs
 /// nothing.
+///
+/// Where all threads share one processor, looking would only keep the driver from its work: then nobody looks.
 struct BriefPoll {
+    /// Whether the driver can run while a thread of this process looks. Asked of the kernel once, before the sandbox closes (by
+    /// `MonitorProgram`): it does not have the system call.
+    static let isWorthwhile = clinux_count_processors() != 1
+
     /// The longest look, in nanoseconds: twice or three times what a sleep and a call to wake cost.
     static let longest: UInt64 = 32_000
     /// The first one after a short sleep.
@@ -17,6 +23,9 @@ struct BriefPoll {
 
     /// Nanoseconds of the next look.
     private(set) var limit: UInt64 = 0
+    private let isWorthwhile: Bool
+
+    init(isWorthwhile: Bool = BriefPoll.isWorthwhile) { self.isWorthwhile = isWorthwhile }
 
     /// Looks until there is work or the time is over.
     ///
@@ -45,7 +54,7 @@ struct BriefPoll {
 
     /// Notes how many nanoseconds a sleep took.
     mutating func learn(_ slept: UInt64) {
-        if slept > BriefPoll.longest {
+        if slept > BriefPoll.longest || !isWorthwhile {
             limit = 0
         } else {
             limit = limit == 0 ? BriefPoll.first : min(limit &* 2, BriefPoll.longest)

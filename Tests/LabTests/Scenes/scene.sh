@@ -11,19 +11,21 @@ fail() {
 }
 
 # threads: what each thread of our programs is at, twice, for the one who reads of a failure: name, state, processor time, place in
-# the kernel, and how often it slept.
+# the kernel, and how often it slept. One process does it all: an emulated processor takes long to make one.
 threads() {
-    local process thread round
-    for round in 1 2; do
-        say "--- threads at $(cut -d ' ' -f 1 /proc/uptime)"
-        for process in /proc/[0-9]*; do
-            case $(readlink "$process/exe") in *ursa*) ;; *) continue ;; esac
-            for thread in "$process"/task/*; do
-                say "${thread#/proc/} $(cut -d ' ' -f 2,3,14,15 "$thread/stat") $(cat "$thread/wchan") $(sed -n 's/^voluntary_ctxt_switches:\t//p' "$thread/status")"
-            done
-        done 2>/dev/null
-        sleep 1
-    done
+    perl -e 'sub text { open(my $file, "<", $_[0]) ? join("", <$file>) : "" }
+        for (1, 2) {
+            printf "--- threads at %s\n", (split " ", text("/proc/uptime"))[0];
+            for (grep { (readlink("$_/exe") || "") =~ /ursa/ } glob("/proc/[0-9]*")) {
+                for (glob("$_/task/*")) {
+                    my ($name, $rest) = text("$_/stat") =~ /(\(.*\)) (.*)/s or next;
+                    my @field = split " ", $rest;
+                    my ($slept) = text("$_/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m;
+                    printf "%s %s %s %s %s %s %s\n", s#^/proc/##r, $name, @field[0, 11, 12], text("$_/wchan"), $slept // "";
+                }
+            }
+            sleep 1;
+        }'
 }
 folder=$(mktemp -d /tmp/ursa-scene.XXXXXX)
 chmod 755 "$folder"
@@ -41,20 +43,29 @@ start() {
     exec 9>"$folder/input"
 }
 
-# expect SECONDS TEXT: waits until the console has shown TEXT since the last `expect`.
+# expect SECONDS TEXT: waits until the console has shown TEXT since the last `expect`. One process looks all the time: with several for
+# each look, looking would be most of what an emulated processor does.
 seen=0
 expect() {
-    local end=$((SECONDS + $1)) place
-    while :; do
-        place=$(tail -c "+$((seen + 1))" "$console" | grep -abo -m 1 -F -e "$2" | head -n 1 | cut -d : -f 1) || true
-        if [ -n "$place" ]; then
-            seen=$((seen + place + ${#2}))
-            return 0
-        fi
-        [ $SECONDS -lt $end ] || fail "the console did not show '$2' within $1 s"
-        kill -0 "$engine" 2>/dev/null || { sleep .1; tail -c "+$((seen + 1))" "$console" | grep -aqF -e "$2" || fail "the engine ended before '$2'"; }
-        sleep .1
-    done
+    local result=0 now
+    now=$(perl -e 'my ($path, $seen, $seconds, $text, $engine) = @ARGV;
+        open(my $file, "<:raw", $path) || exit 3;
+        for (my $end = time + $seconds, my $lives = 1; ; select(undef, undef, undef, .1)) {
+            # What was written before the end is still looked at.
+            my $last = !$lives;
+            $lives = kill(0, $engine);
+            seek($file, $seen, 0);
+            my $place = index(join("", <$file>), $text);
+            if ($place >= 0) { print $seen + $place + length($text); exit 0 }
+            exit 1 if time > $end;
+            exit 2 if $last;
+        }' "$console" "$seen" "$1" "$2" "$engine") || result=$?
+    case $result in
+        0) seen=$now ;;
+        1) fail "the console did not show '$2' within $1 s" ;;
+        2) fail "the engine ended before '$2'" ;;
+        *) fail "the console can't be read" ;;
+    esac
 }
 
 # tell TEXT: types a line.

@@ -5,7 +5,7 @@ import UrsaBase
 
 struct BriefPollTests {
     @Test func `short sleeps make the look longer, up to a limit, and one long sleep ends it`() {
-        var poll = BriefPoll()
+        var poll = BriefPoll(isWorthwhile: true)
         #expect(poll.limit == 0)
         var before: UInt64 = 0
         for _ in 0..<10 {
@@ -19,7 +19,7 @@ struct BriefPollTests {
     }
 
     @Test func `whoever was idle is not looked for at all`() {
-        let poll = BriefPoll()
+        let poll = BriefPoll(isWorthwhile: true)
         var looks = 0
         let found = poll.finds {
             looks += 1
@@ -29,8 +29,14 @@ struct BriefPollTests {
         #expect(looks == 0)
     }
 
+    @Test func `threads that share one processor with the guest never look`() {
+        var poll = BriefPoll(isWorthwhile: false)
+        poll.learn(1000)
+        #expect(poll.limit == 0)
+    }
+
     @Test func `a look ends with the work, or with its time`() {
-        var poll = BriefPoll()
+        var poll = BriefPoll(isWorthwhile: true)
         poll.learn(1000)
         var looks = 0
         let found = poll.finds {
