@@ -122,7 +122,8 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
-            name: "HostTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-rootless"],
+            name: "HostTests",
+            dependencies: ["TestSupport", "UrsaBase", "UrsaRootless", "ursa", "ursa-keeper", "ursa-rootless"],
             swiftSettings: strict),
         .testTarget(
             name: "LabTests", dependencies: ["TestSupport", "UrsaBase", "ursa", "ursa-keeper", "ursa-vmm"],

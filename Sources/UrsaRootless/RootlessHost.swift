@@ -34,7 +34,14 @@ public struct RootlessHost: Sendable {
         return identity.isAlive ? identity : nil
     }
 
-    /// Makes the private host where there is none; returns when it is ready to be entered.
+    /// Keeps the private host, where there is one, from ending as long as the lock lives: `end` waits until nobody has one. Waits for a
+    /// host that is just ending, so that none or a lasting one is found afterwards. Makes the folder.
+    public func keep() throws(UrsaError) -> FileLock {
+        try File.makeDirectory(folder, mode: 0o700)
+        return try FileLock.share(folder + "/" + Names.use)
+    }
+
+    /// Makes the private host where there is none; returns when it is ready to be entered. Only with the lock of `keep`.
     ///
     /// - Parameter program: path of `ursa-rootless`.
     /// - Throws: `.unsupported` when the kernel or its settings allow no user namespaces, with what to do.
@@ -45,7 +52,6 @@ public struct RootlessHost: Sendable {
                 .unsupported, "an ordinary user's state can't be below /run, which is replaced inside", place: folder,
                 remedy: "name another folder with URSA_HOME")
         }
-        try File.makeDirectory(folder, mode: 0o700)
         let pipe = try makePipe()
         var holder = Program(program, ["--folder", folder, "--report", "3"])
         holder.descriptors = [3: pipe.write.raw]
@@ -80,7 +86,11 @@ public struct RootlessHost: Sendable {
 
     /// Enters the private host and starts the running program again in it, with the same arguments, in the same
     /// working directory. Only while the process has a single thread. Returns only by an error.
-    public func enter(_ holder: ProcessIdentity, arguments: [String]) throws(UrsaError) -> Never {
+    ///
+    /// - Parameter use: the lock of `keep`. The started program has it until it ends, and hands it to no other.
+    public func enter(
+        _ holder: ProcessIdentity, use: borrowing FileLock, arguments: [String]
+    ) throws(UrsaError) -> Never {
         func namespace(_ kind: String) throws(UrsaError) -> OwnedFD {
             try File.open("/proc/\(holder.pid)/ns/\(kind)", O_RDONLY)
         }
@@ -99,6 +109,8 @@ public struct RootlessHost: Sendable {
             clinux_enter_user_host(user.raw, network.raw, mounts.raw), "enter the private host of \(getuid())")
         if hasFolder { _ = chdir(folder) }
         setenv(Names.variable, "1", 1)
+        // `Program` closes what a child is not given, so this reaches the program itself only.
+        _ = fcntl(use.descriptor, F_SETFD, 0)
         var vector: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         execv(path, &vector)
         throw UrsaError.system(.current, "start again inside the private host")
@@ -118,7 +130,8 @@ public struct RootlessHost: Sendable {
             descriptors: [port.link.raw, port.carrier.raw, port.namespace.raw])
     }
 
-    /// Ends the private host. What still runs inside loses its network.
+    /// Ends the private host, as soon as no command is at work inside, unless it is used again before that (`setDoors`, `carry`). Returns at
+    /// once.
     public func end() throws(UrsaError) { try ask(.record(["do": "end"])) }
 
     /// What the holder says of itself: `passt` (whether it runs, with a reason), `doors`.
@@ -147,7 +160,10 @@ enum Names {
     static let variable = "URSA_ROOTLESS"
     static let holder = "holder.json"
     static let control = "control.sock"
+    /// Locked by the outer process: there is one private host.
     static let lock = "lock"
+    /// Shared by the commands inside, locked alone by a holder that ends.
+    static let use = "use"
     static let log = "log"
 }
 

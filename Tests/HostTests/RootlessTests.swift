@@ -2,6 +2,7 @@ import Glibc
 import TestSupport
 import Testing
 import UrsaBase
+import UrsaRootless
 
 /// What an ordinary user gets: real networks in a private host, and nothing that needs root.
 @Suite(
@@ -69,10 +70,7 @@ struct RootlessTests {
         { pause(milliseconds: 50) }
         let used = try me.ursa("run", "tiny", "--name", "used", "--memory", "128M", "-d", "-p", "127.0.0.1:8080:80")
         #expect(used.end == .exited(1) && used.errors.contains("in use"), "\(used.errors)")
-        // The private host ends with its last machine, a moment later. Whoever enters it in that moment is told that its holder does
-        // not run, and has to try again.
-        let gone = Deadline.after(seconds: 20)
-        while me.processes() != [], !gone.isPast { pause(milliseconds: 50) }
+        // The private host of the first is just ending, or is kept by the second.
         let low = try me.ursa("run", "tiny", "--name", "low", "--memory", "128M", "-d", "-p", "80:80")
         if !low.end.isSuccess { #expect(low.errors.contains("1024"), "\(low.errors)") }
         for name in ["used", "low"] { _ = try me.ursa("rm", "--force", name) }
@@ -80,6 +78,39 @@ struct RootlessTests {
         // Waited for: a dead child that nobody waits for keeps the exit tests of the same process from seeing theirs.
         _ = try holder.wait()
         #expect(try me.host.leftovers() == [])
+        #expect(me.processes() == [])
+    }
+
+    @Test func `a command that is at work inside keeps the private host, and the last one ends it`() throws {
+        let me = try Person()
+        #expect(try me.ursa("run", "tiny", "--name", "one", "--memory", "128M", "-d").end.isSuccess)
+        let holder = try #require(me.holder)
+        let follower = try me.start("events", "--follow")
+        pause(milliseconds: 500)
+        #expect(try me.ursa("rm", "--force", "one").end.isSuccess)
+        pause(milliseconds: 500)
+        #expect(me.holder == holder && holder.isAlive)
+        // The end that is wanted no longer is.
+        #expect(try me.ursa("run", "tiny", "--name", "two", "--memory", "128M", "-d").end.isSuccess)
+        follower.signal(SIGKILL)
+        _ = try follower.wait()
+        pause(milliseconds: 500)
+        #expect(me.holder == holder && holder.isAlive)
+        #expect(try me.ursa("rm", "--force", "two").end.isSuccess)
+        #expect(me.processes() == [])
+        #expect(me.holder == nil)
+    }
+
+    /// Each machine is the last one: the private host ends again and again while the next command enters.
+    @Test func `commands that follow the end of a private host at once find one`() throws {
+        let me = try Person()
+        for turn in 0..<8 {
+            let name = "m\(turn)"
+            let run = try me.ursa("run", "tiny", "--name", name, "--memory", "128M", "-d")
+            #expect(run.end.isSuccess, "\(run.errors)")
+            let remove = try me.ursa("rm", "--force", name)
+            #expect(remove.end.isSuccess, "\(remove.errors)")
+        }
         #expect(me.processes() == [])
     }
 
@@ -156,13 +187,22 @@ private struct Person {
 
     func write(_ spec: String) throws { try File.replace(home + "/ursa.yaml", text: spec + "\n", mode: 0o644) }
 
+    /// Who holds the user's private host.
+    var holder: ProcessIdentity? { RootlessHost(folder: home + "/.local/share/ursa/rootless").holder }
+
     func ursa(_ arguments: String..., environment: [String] = [], seconds: Double = 150) throws -> Program.Output {
-        try host.program(
+        try program(arguments, environment).run(seconds: seconds)
+    }
+
+    /// Starts a command that goes on.
+    func start(_ arguments: String...) throws -> Child { try program(arguments, []).start() }
+
+    private func program(_ arguments: [String], _ environment: [String]) -> Program {
+        host.program(
             "setpriv",
             [
                 "--reuid", "12345", "--regid", "12345", "--clear-groups", "--no-new-privs", "env", "-i", "-C", home,
                 "HOME=\(home)", "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
-            ] + environment + [programs + "/ursa"] + arguments
-        ).run(seconds: seconds)
+            ] + environment + [programs + "/ursa"] + arguments)
     }
 }

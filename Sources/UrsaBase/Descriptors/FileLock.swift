@@ -1,7 +1,7 @@
 import CLinux
 public import Glibc
 
-/// An exclusive lock on a file, gone when this value goes away or its process dies, however it dies.
+/// A lock on a file, gone when this value goes away or its process dies, however it dies. Exclusive unless it is said to be shared.
 ///
 /// Uses open-file-description locks (fcntl(2), F_OFD_SETLK), so it works between threads too and leaves no stale lock.
 /// One file can hold the locks of many things: each `slot` is a lock of its own (a byte of the file that need not
@@ -16,6 +16,13 @@ public struct FileLock: ~Copyable, Sendable {
         let opened = try File.open(path, O_RDWR | O_CREAT, mode: mode)
         try check(clinux_ofd_lock(opened.raw, 1, 1, slot ?? 0, slot == nil ? 0 : 1), "lock \(path)")
         fd = opened
+    }
+
+    /// Waits for a share of the lock of a whole file: many hold it at once, and none while somebody has the lock alone.
+    public static func share(_ path: String, mode: mode_t = 0o600) throws(UrsaError) -> FileLock {
+        let opened = try File.open(path, O_RDWR | O_CREAT, mode: mode)
+        try check(clinux_ofd_lock(opened.raw, 0, 1, 0, 0), "lock \(path)")
+        return FileLock(locked: opened)
     }
 
     /// Takes over a lock that another process held and handed on as a descriptor.

@@ -11,17 +11,21 @@ extension Home {
     /// - Returns: why there is no private host, when one was to be made; machines have user networking then.
     public func enterPrivateHost(making: Bool, arguments: [String]) throws(UrsaError) -> UrsaError? {
         let host = RootlessHost(folder: rootlessFolder)
-        if let holder = host.holder { try host.enter(holder, arguments: arguments) }
-        guard making else { return nil }
-        if Path.program("passt") == nil {
+        guard making else {
+            guard host.holder != nil else { return nil }
+            let use = try host.keep()
+            // It may have ended meanwhile, with its last machine.
+            if let holder = host.holder { try host.enter(holder, use: use, arguments: arguments) }
+            return nil
+        }
+        if host.holder == nil, Path.program("passt") == nil {
             return UrsaError(.notFound, "passt is not installed", remedy: "install the package passt")
         }
+        try prepare()
+        let use = try host.keep()
         let holder: ProcessIdentity
-        do throws(UrsaError) {
-            try prepare()
-            holder = try host.start(program: Programs.rootless())
-        } catch { return error }
-        try host.enter(holder, arguments: arguments)
+        do throws(UrsaError) { holder = try host.start(program: Programs.rootless()) } catch { return error }
+        try host.enter(holder, use: use, arguments: arguments)
     }
 }
 

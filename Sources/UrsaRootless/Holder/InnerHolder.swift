@@ -19,6 +19,10 @@ final class InnerHolder {
     private var passtTrouble: String?
     /// Seconds until passt is tried again, doubling.
     private var patience = 0.5
+    /// The next try to end, while it is wanted.
+    private var ending: UInt64?
+    /// Had by a holder that ends, so that no command enters any more.
+    private var lastUse: FileLock?
 
     private enum OpenDoor {
         case tcp(TCPDoor)
@@ -125,15 +129,17 @@ final class InnerHolder {
     private func answerTo(_ request: JSON, _ client: Int32) throws(UrsaError) -> JSON {
         switch request["do"]?.string {
         case "doors":
+            stay()
             try setDoors(Set((request["doors"]?.array ?? []).compactMap(Door.init(json:))))
         case "carry":
+            stay()
             guard let name = request["name"]?.string else { throw UrsaError(.bug, "a port without a name") }
             var fds: [Int32] = [-1, -1, -1]
             let count = clinux_receive_fds(client, &fds, 3)
             let owned = fds.map { SharedFD(OwnedFD($0)) }
             guard count == 3 else { throw UrsaError(.bug, "three descriptors belong to a port, not \(count)") }
             try carry(name, link: owned[0], engine: owned[1], namespace: owned[2])
-        case "end": loop.stop()
+        case "end": endWhenUnused()
         case "status":
             return .record([
                 "passt": passtTrouble.map(JSON.string) ?? "runs",
@@ -142,6 +148,24 @@ final class InnerHolder {
         default: throw UrsaError(.bug, "an unknown request")
         }
         return .record([:])
+    }
+
+    /// Ends when no command is inside: each of them has a share of the lock (`RootlessHost.keep`).
+    private func endWhenUnused() {
+        stay()
+        ending = loop.after(seconds: 0.05) { [unowned self] in
+            guard let last = try? FileLock.attempt(self.folder + "/" + Names.use) else { return self.endWhenUnused() }
+            self.lastUse = consume last
+            // Whoever waits for the lock gets it with the end of this process, which others may see a moment later.
+            try? File.remove(self.folder + "/" + Names.holder)
+            self.loop.stop()
+        }
+    }
+
+    /// The private host is needed again.
+    private func stay() {
+        if let ending { loop.cancel(ending) }
+        ending = nil
     }
 
     private func carry(_ name: String, link: SharedFD, engine: SharedFD, namespace: SharedFD) throws(UrsaError) {

@@ -16,10 +16,7 @@ struct OuterHolder {
     }
 
     func run() throws(UrsaError) {
-        guard let lock = try FileLock.attempt(folder + "/" + Names.lock) else {
-            // Another command was quicker: its private host serves this one too.
-            return try waitForOther()
-        }
+        guard let lock = try lockUnlessMade() else { return Report.ready(report) }
         try File.removeTree(folder + "/run")
         let control = try UnixSocket.listen(folder + "/" + Names.control)
         let pair = try UnixSocket.pair()
@@ -42,15 +39,18 @@ struct OuterHolder {
         withExtendedLifetime(lock) {}
     }
 
-    private func waitForOther() throws(UrsaError) {
+    /// The lock of the one who makes the private host; nil when another command was quicker, whose private host serves this one too.
+    private func lockUnlessMade() throws(UrsaError) -> FileLock? {
         let deadline = Deadline.after(seconds: 15)
-        while RootlessHost(folder: folder).holder == nil {
+        while true {
+            // Whoever has it makes a private host, or has ended one and goes.
+            if let lock = try FileLock.attempt(folder + "/" + Names.lock) { return lock }
+            if RootlessHost(folder: folder).holder != nil { return nil }
             guard !deadline.isPast else {
                 throw UrsaError(.timeout, "another command makes the private host and does not end", place: folder)
             }
             pause(milliseconds: 5)
         }
-        Report.ready(report)
     }
 
     /// Answers the inner part until it ends.
