@@ -50,6 +50,6 @@ struct LabTests {
     @Test(.enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"))
     func `debian 12 comes up, is rebooted, and its disk is clean`() throws {
         try Lab.scene(
-            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072, modules: "tun vhost_net", seconds: 1200)
+            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072, modules: "tun vhost_net", seconds: 1800)
     }
 }
