@@ -19,9 +19,9 @@ enum LabFamily: Family {
         let root = Path.parent(Path.parent(Path.parent(bench.ursa.path)))
         var lab = Program(
             root + "/scripts/lab",
-            ["-e", "-s", "2", "-t", "2500"] + options + ["run", "\(root)/Benchmarks/Lab/\(script)"] + arguments)
+            ["-e", "-s", "2", "-t", "5000"] + options + ["run", "\(root)/Benchmarks/Lab/\(script)"] + arguments)
         lab.environment = Environment.all + ["LAB_URSA=\(bench.ursa.path)", "LAB_HOME=\(bench.ursa.home)"]
-        let output = try lab.require("measure in the lab", seconds: 2600)
+        let output = try lab.require("measure in the lab", seconds: 5100)
         return output.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ").map(String.init)
             return words.first == word ? Array(words.dropFirst()) : nil
