@@ -89,7 +89,7 @@ public struct RootlessHost: Sendable {
     ///
     /// - Parameter use: the lock of `keep`. The started program has it until it ends, and hands it to no other.
     public func enter(
-        _ holder: ProcessIdentity, use: borrowing FileLock, arguments: [String]
+        _ holder: ProcessIdentity, use: consuming FileLock, arguments: [String]
     ) throws(UrsaError) -> Never {
         func namespace(_ kind: String) throws(UrsaError) -> OwnedFD {
             try File.open("/proc/\(holder.pid)/ns/\(kind)", O_RDONLY)

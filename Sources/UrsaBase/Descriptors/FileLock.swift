@@ -13,15 +13,19 @@ public struct FileLock: ~Copyable, Sendable {
     ///
     /// - Parameter slot: which lock of the file, below 2^62; nil locks the whole file.
     public init(_ path: String, slot: Int64? = nil, mode: mode_t = 0o600) throws(UrsaError) {
-        let opened = try File.open(path, O_RDWR | O_CREAT, mode: mode)
-        try check(clinux_ofd_lock(opened.raw, 1, 1, slot ?? 0, slot == nil ? 0 : 1), "lock \(path)")
-        fd = opened
+        self = try FileLock.wait(path, slot, mode, isShared: false)
     }
 
     /// Waits for a share of the lock of a whole file: many hold it at once, and none while somebody has the lock alone.
     public static func share(_ path: String, mode: mode_t = 0o600) throws(UrsaError) -> FileLock {
+        try wait(path, nil, mode, isShared: true)
+    }
+
+    private static func wait(
+        _ path: String, _ slot: Int64?, _ mode: mode_t, isShared: Bool
+    ) throws(UrsaError) -> FileLock {
         let opened = try File.open(path, O_RDWR | O_CREAT, mode: mode)
-        try check(clinux_ofd_lock(opened.raw, 0, 1, 0, 0), "lock \(path)")
+        try check(clinux_ofd_lock(opened.raw, isShared ? 0 : 1, 1, slot ?? 0, slot == nil ? 0 : 1), "lock \(path)")
         return FileLock(locked: opened)
     }
 

@@ -154,8 +154,14 @@ final class InnerHolder {
     private func endWhenUnused() {
         stay()
         ending = loop.after(seconds: 0.05) { [unowned self] in
-            guard let last = try? FileLock.attempt(self.folder + "/" + Names.use) else { return self.endWhenUnused() }
-            self.lastUse = consume last
+            do throws(UrsaError) {
+                guard let last = try FileLock.attempt(self.folder + "/" + Names.use) else {
+                    return self.endWhenUnused()
+                }
+                self.lastUse = consume last
+            } catch {
+                // Its folder is gone: nobody can enter any more.
+            }
             // Whoever waits for the lock gets it with the end of this process, which others may see a moment later.
             try? File.remove(self.folder + "/" + Names.holder)
             self.loop.stop()
