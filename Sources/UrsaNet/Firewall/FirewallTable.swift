@@ -16,6 +16,10 @@ struct TableSeen: Sendable, Hashable {
 
 /// Loads and looks at nftables tables.
 enum FirewallTable {
+    /// Seconds for a transaction. The first one after a boot has the kernel load its modules, a dozen, one after the
+    /// other; on an emulated processor that others use, too, that alone was seen to take half a minute.
+    private static let limit: Double = 180
+
     /// Loads a text in one transaction: all of it or nothing.
     ///
     /// By `nft` in a child process: it can't take the caller down with it when it crashes, and the text is the form
@@ -26,7 +30,7 @@ enum FirewallTable {
     static func load(_ text: String, in namespace: Int32? = nil, isCheck: Bool = false) throws(UrsaError) {
         var program = Program("nft", (isCheck ? ["-c"] : []) + ["-f", "-"])
         program.networkNamespace = namespace
-        try verify(program.run(input: Array(text.utf8), seconds: 30))
+        try verify(program.run(input: Array(text.utf8), seconds: limit))
     }
 
     /// Puts a table in the place of the one that is there, in the calling thread's namespace. Returns as soon as the new
@@ -39,7 +43,7 @@ enum FirewallTable {
         // The listener's socket must not be the one whose closing waits: nft has it open until it ends.
         program.descriptors[3] = listener.descriptor
         let result = try program.run(
-            input: Array(ruleset.text.utf8), seconds: 30, until: listener.descriptor, listener.hasHeard)
+            input: Array(ruleset.text.utf8), seconds: limit, until: listener.descriptor, listener.hasHeard)
         if let result { try verify(result) }
     }
 
