@@ -55,10 +55,12 @@ extension Ursa {
             try convergeAndTell(store, report)
             return []
         }
+        // A machine that no engine can run is refused before any network is made for it.
+        let engines = try engines(records, store)
         let starting = records.map(\.name)
         try store.write { db in for name in starting { try db.claim(name, .current) } }
         do {
-            try startNetworksAndEngines(records, store, report)
+            try startNetworksAndEngines(records, engines, store, report)
             try store.write { db in for name in starting { try db.unclaim(name) } }
         } catch {
             for name in starting { try? killEngine(name) }
@@ -76,7 +78,7 @@ extension Ursa {
     /// Networks and engines at the same time: an engine waits only for the bridge that its taps go to, not for DHCP, names
     /// and firewall, which its guest needs much later. That is a third of the time of a start.
     private func startNetworksAndEngines(
-        _ records: [MachineRecord], _ store: Store, _ report: @escaping @Sendable (Report) -> Void
+        _ records: [MachineRecord], _ engines: [Engine], _ store: Store, _ report: @escaping @Sendable (Report) -> Void
     ) throws(UrsaError) {
         let networks = Locked<Result<Void, UrsaError>?>(nil)
         let worker = try OSThread {
@@ -87,29 +89,35 @@ extension Ursa {
             } catch { result = .failure(error) }
             networks.withLock { $0 = result }
         }
-        let engines: Result<Void, UrsaError>
+        let machines: Result<Void, UrsaError>
         do throws(UrsaError) {
-            engines = .success(try startEngines(records, store) { networks.withLock { $0 != nil } })
-        } catch { engines = .failure(error) }
+            machines = .success(try startEngines(records, engines, store) { networks.withLock { $0 != nil } })
+        } catch { machines = .failure(error) }
         worker.join()
         // Where the network failed, the engines' complaint is only its echo.
         try networks.withLock { $0 }?.get()
-        try engines.get()
+        try machines.get()
     }
 
-    private func startEngines(
-        _ records: [MachineRecord], _ store: Store, networksAreDone: @escaping @Sendable () -> Bool
-    ) throws(UrsaError) {
-        let host = try hostNetworks(store)
+    /// What runs each of these machines this time.
+    private func engines(_ records: [MachineRecord], _ store: Store) throws(UrsaError) -> [Engine] {
         let networks = try store.read { try $0.networks() }
         let wishes = records.map { record in
             let cards = record.cards.map { card in
-                host != nil && networks.contains { $0.spec.name == card.network && $0.hasTaps }
+                home.isRoot && networks.contains { $0.spec.name == card.network && $0.hasTaps }
             }
             let files = record.engineFiles(folder: home.machineFolder(record.name))
             return Engines.Wish(spec: record.spec, lacks: NativeEngine.lacks(record.spec, images: files, cards: cards))
         }
-        let engines = try Engines.choose(wishes, home: home, notice: notice)
+        return try Engines.choose(wishes, home: home, notice: notice)
+    }
+
+    private func startEngines(
+        _ records: [MachineRecord], _ engines: [Engine], _ store: Store,
+        networksAreDone: @escaping @Sendable () -> Bool
+    ) throws(UrsaError) {
+        let host = try hostNetworks(store)
+        let networks = try store.read { try $0.networks() }
         let qemu =
             engines.contains { $0 != .native } ? try QEMUProbe.find(cache: home.qemuCachePath) : nil
         let keeper = try Programs.keeper()
