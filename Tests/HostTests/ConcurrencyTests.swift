@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// Many commands at the same moment, each a process of its own: nothing is given out twice, nothing is left.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct ConcurrencyTests {
     /// Runs command lines at the same time and hands back what each did.
     private func together(_ host: PrivateHost, _ lines: [[String]]) throws -> [Program.Output] {

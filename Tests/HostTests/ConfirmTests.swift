@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// Changes of the network that come back by themselves, whoever dies in between.
-@Suite(.enabled(if: Can.networks, "needs root, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.networks, "needs root, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct ConfirmTests {
     /// Anybody may speak to the host, or nobody may.
     private func policy(_ action: String, admins: String = "") -> String {

@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// The console of a real machine through the real command.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct ConsoleTests {
     @Test func viewersShareOneConsoleFromPowerOn() throws {
         let host = try PrivateHost()

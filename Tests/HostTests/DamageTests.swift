@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// What happens when somebody breaks what Ursa made: the next command says so, mends it, and leaves nothing behind.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct DamageTests {
     /// A host with one machine that is reachable at its published port.
     private func host() throws -> PrivateHost {

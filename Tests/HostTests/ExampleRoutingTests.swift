@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// The examples of zones and of several uplinks, each run as it stands and tried with packets.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct ExampleRoutingTests {
     @Test func zonesAndForwards() throws {
         let example = try Example("zones-and-forwards")

@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// Every example is run as it stands, and what its model promises is tried with packets.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct ExamplesTests {
     @Test func nat() throws {
         let example = try Example("nat")

@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// What a person asks of running networks, by the commands: lists, map, trace, promises, captures, impairments.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct LookTests {
     /// Two running machines behind a host that has somebody outside (192.0.2.9).
     private func host() throws -> PrivateHost {

@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// The promise of the README, on a private host: two machines from one file, found by name, published, taken away.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct QuickstartTests {
     static let spec = """
         networks:

@@ -4,7 +4,7 @@ import Testing
 import UrsaBase
 
 /// What becomes of machines that end or reboot by themselves, and of settings that only a restart brings.
-@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct RestartTests {
     /// A host with a machine that has no network, so that nothing but the restart is looked at.
     private func host(restart: String, wait: Bool = false) throws -> PrivateHost {

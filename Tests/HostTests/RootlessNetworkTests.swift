@@ -5,7 +5,7 @@ import UrsaBase
 
 /// The suites of UrsaNet once more, by an ordinary user in a user namespace: models, published ports, addresses and names
 /// are the same code there, so they keep the same promises.
-@Suite(.enabled(if: Can.networks, "needs root to become somebody else, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.networks, "needs root to become somebody else, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct RootlessNetworkTests {
     /// DHCP clients that check checksums need ports that take the tun node's way; without it frames go by packet sockets,
     /// and ports have no offloads that a checksum could be left to.

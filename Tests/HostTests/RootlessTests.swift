@@ -7,7 +7,7 @@ import UrsaRootless
 /// What an ordinary user gets: real networks in a private host, and nothing that needs root.
 @Suite(
     .enabled(if: Can.guests && Can.passt, "needs root to make the private host, QEMU, dnsmasq, nft and passt"),
-    .timeLimit(.minutes(60)))
+    .timeLimit(.minutes(120)))
 struct RootlessTests {
     /// With the tun node open machines have taps, else their frames go by sockets.
     @Test(arguments: [false, true])

@@ -5,7 +5,7 @@ import UrsaBase
 
 /// The watcher: damage to the host's networks is put right within a second, uplinks that fail are left within five,
 /// gateways are followed within two, and nothing is left of it when nothing is to be watched.
-@Suite(.enabled(if: Can.networks, "needs root, dnsmasq and nft"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Can.networks, "needs root, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct WatchTests {
     @Test func damageToTheHostIsPutRightWithinASecondAndNamed() throws {
         let host = try PrivateHost()

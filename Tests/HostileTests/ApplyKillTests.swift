@@ -8,7 +8,7 @@ import UrsaBase
 @Suite(
     .enabled(if: Can.networks, "needs root, dnsmasq and nft"),
     .enabled(if: Path.program("strace") != nil, "needs strace"),
-    .timeLimit(.minutes(60)))
+    .timeLimit(.minutes(120)))
 struct ApplyKillTests {
     /// A thousand in a campaign.
     static let rounds = getenv("URSA_CAMPAIGN") != nil ? 1000 : 60

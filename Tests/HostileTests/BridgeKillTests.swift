@@ -8,7 +8,7 @@ import UrsaBase
 @Suite(
     .enabled(if: Can.networks, "needs root, dnsmasq and nft"),
     .enabled(if: Path.program("strace") != nil, "needs strace"),
-    .timeLimit(.minutes(60)))
+    .timeLimit(.minutes(120)))
 struct BridgeKillTests {
     private static let calls = ["sendto", "rename", "write", "unlink", "mkdir", "fdatasync", "ftruncate"]
 

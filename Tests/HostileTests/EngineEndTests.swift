@@ -8,7 +8,7 @@ import UrsaKeeper
 /// The native engine's process and those beside it: what becomes of the others when one dies. Guests are a few
 /// instructions, so any /dev/kvm will do.
 @Suite(
-    .serialized, .timeLimit(.minutes(60)),
+    .serialized, .timeLimit(.minutes(120)),
     .enabled(if: access("/dev/kvm", R_OK | W_OK) == 0, "needs /dev/kvm"),
     .enabled(if: Products.monitor != nil && Products.keeper != nil, "ursa-vmm and ursa-keeper are not built"))
 struct EngineEndTests {

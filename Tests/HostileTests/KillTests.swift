@@ -10,7 +10,7 @@ import UrsaBase
 @Suite(
     .enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"),
     .enabled(if: Path.program("strace") != nil, "needs strace"),
-    .timeLimit(.minutes(60)))
+    .timeLimit(.minutes(120)))
 struct KillTests {
     /// The calls by which `ursa` changes files, the store, the network, namespaces and processes.
     static let calls = [

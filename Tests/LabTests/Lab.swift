@@ -22,17 +22,22 @@ enum Lab {
     /// Whether the image debian:12 may be built here.
     static let canBuildDebian = getenv("URSA_SLOW") != nil && Can.root && Path.program("mmdebstrap") != nil
 
+    /// What the rules of a network need of the kernel. It loads them by itself, but one after the other, each with a
+    /// program of its own, and looks at all rules again after each.
+    static let networkModules = "tun bridge veth nf_tables nft_chain_nat nft_masq nft_ct nft_nat nft_fib_inet"
+
     /// Two at a time: a lab uses a processor for itself.
     private static let places = Places(2)
 
     /// Runs a scene in a lab of one processor, see `scripts/lab`, and returns what it said.
     ///
-    /// - Throws: with all that it said when it failed or took longer than `seconds`.
+    /// - Throws: with all that it said when it failed. It tells by itself which step hangs, so the limit of the whole is only for the
+    ///   case that it can't any more.
     @discardableResult
     static func scene(
-        _ name: String, _ arguments: [String], memory: Int = 1536, modules: String = "",
-        seconds: Int = 600
+        _ name: String, _ arguments: [String], memory: Int = 1536, modules: String = ""
     ) throws -> String {
+        let seconds = 2700
         let images = try SharedImages.path()
         var environment = [
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",

@@ -3,7 +3,7 @@ import Testing
 import UrsaBase
 
 /// Stock kernels on real KVM, by our own monitor and by QEMU; each test is a scene that runs inside the lab.
-@Suite(.enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"), .timeLimit(.minutes(60)))
+@Suite(.enabled(if: Lab.obstacle == nil, "\(Lab.obstacle ?? "")"), .timeLimit(.minutes(120)))
 struct LabTests {
     @Test func `a command's output and exit status come back from the lab`() throws {
         let environment = [
@@ -17,7 +17,7 @@ struct LabTests {
                 "a  b",
             ],
             environment: environment)
-        let result = try program.run(seconds: 300)
+        let result = try program.run(seconds: 600)
         #expect(result.end == .exited(7))
         #expect(result.text == "two words $HOME a  b\n")
         #expect(result.errors.hasSuffix("oh\n"))
@@ -39,17 +39,24 @@ struct LabTests {
     func `the quickstart's machines find each other on KVM`(_ engine: String, _ vhost: Bool) throws {
         try Lab.scene(
             "quickstart", [Lab.root + "/examples/quickstart/ursa.yaml", engine],
-            modules: vhost ? "tun vhost_net" : "tun", seconds: 800)
+            modules: Lab.networkModules + (vhost ? " vhost_net" : ""))
     }
 
     @Test func `a vanished tap, kill -9 and a full disk are told, and nothing is lost that was flushed`() throws {
-        try Lab.scene("harm", [], modules: "tun vhost_net", seconds: 800)
+        try Lab.scene("harm", [], modules: Lab.networkModules + " vhost_net")
     }
 
     /// The lab holds in its memory the guest's own, what the guest writes to its disk, and what is read of the image.
-    @Test(.enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"))
-    func `debian 12 comes up, is rebooted, and its disk is clean`() throws {
+    private static let debian = LongScene {
         try Lab.scene(
-            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072, modules: "tun vhost_net", seconds: 1800)
+            "debian", [try SharedImages.path(with: "debian:12")], memory: 3072,
+            modules: Lab.networkModules + " vhost_net")
+    }
+
+    @Test(
+        .enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"),
+        .beginsEarly(debian))
+    func `debian 12 comes up, is rebooted, and its disk is clean`() async throws {
+        _ = try await Self.debian.end()
     }
 }

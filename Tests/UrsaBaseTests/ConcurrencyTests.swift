@@ -4,7 +4,7 @@ import UrsaBase
 
 @Suite("Event loop and threads")
 struct ConcurrencyTests {
-    @Test("a descriptor's handler is called when it is ready, not after its removal", .timeLimit(.minutes(60)))
+    @Test("a descriptor's handler is called when it is ready, not after its removal", .timeLimit(.minutes(120)))
     func descriptors() throws {
         let loop = try EventLoop()
         let pair = try UnixSocket.pair()
@@ -26,7 +26,7 @@ struct ConcurrencyTests {
         #expect(calls == 1)
     }
 
-    @Test("a hang-up is reported without being asked for", .timeLimit(.minutes(60)))
+    @Test("a hang-up is reported without being asked for", .timeLimit(.minutes(120)))
     func hangUp() throws {
         let loop = try EventLoop()
         let pipe = try makePipe()
@@ -43,7 +43,7 @@ struct ConcurrencyTests {
         #expect(!seen.intersection(.hangUp).isEmpty)
     }
 
-    @Test("timers fire in order of time, and not when cancelled", .timeLimit(.minutes(60)))
+    @Test("timers fire in order of time, and not when cancelled", .timeLimit(.minutes(120)))
     func timers() throws {
         let loop = try EventLoop()
         var fired: [Int] = []
@@ -60,7 +60,7 @@ struct ConcurrencyTests {
         #expect(fired == [1, 2, 3])
     }
 
-    @Test("a timer that sets itself again at once does not starve the descriptors", .timeLimit(.minutes(60)))
+    @Test("a timer that sets itself again at once does not starve the descriptors", .timeLimit(.minutes(120)))
     func fairness() throws {
         let loop = try EventLoop()
         let pair = try UnixSocket.pair()
@@ -83,7 +83,7 @@ struct ConcurrencyTests {
         #expect(served)
     }
 
-    @Test("a handler that removes another one of the same batch is obeyed", .timeLimit(.minutes(60)))
+    @Test("a handler that removes another one of the same batch is obeyed", .timeLimit(.minutes(120)))
     func removalInBatch() throws {
         let loop = try EventLoop()
         let first = try UnixSocket.pair()

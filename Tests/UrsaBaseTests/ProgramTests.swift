@@ -45,7 +45,7 @@ struct ProgramTests {
     @Test("without input, standard input is empty")
     func noInput() throws { #expect(try Program("cat", []).run().text == "") }
 
-    @Test("a program that takes too long is killed", .timeLimit(.minutes(60)))
+    @Test("a program that takes too long is killed", .timeLimit(.minutes(120)))
     func timeout() throws {
         let start = Deadline.now
         let found = error { () throws(UrsaError) in _ = try Program("sleep", ["60"]).run(seconds: 0.2) }
@@ -55,7 +55,7 @@ struct ProgramTests {
         #expect(Deadline.now.seconds(since: start) < 30)
     }
 
-    @Test("a program that ends is done, though what it left behind keeps its output open", .timeLimit(.minutes(60)))
+    @Test("a program that ends is done, though what it left behind keeps its output open", .timeLimit(.minutes(120)))
     func orphans() throws {
         let start = Deadline.now
         let result = try shell("sleep 100 & echo $!; exit 0").run(seconds: 60)

@@ -20,7 +20,7 @@ struct DebianTests {
     @Test(
         "builds, boots, lets ssh in with the seed's key, grows its root, ends by the power button", .tags(.slow),
         .enabled(if: canBuild, "takes minutes: set URSA_SLOW=1, as root, with mmdebstrap, qemu and ssh"),
-        .timeLimit(.minutes(60)))
+        .timeLimit(.minutes(120)))
     func buildsAndBoots() throws {
         let folder = try TempFolder()
         let store = ImageStore(folder: try SharedStore.folder())

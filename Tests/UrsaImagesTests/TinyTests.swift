@@ -11,7 +11,7 @@ struct TinyTests {
 
     @Test(
         "boots to its marker, answers on port 80, takes commands on the console, ends by the power button",
-        .enabled(if: canBoot, "needs apt, lz4, curl and qemu-system-x86_64"), .timeLimit(.minutes(60)))
+        .enabled(if: canBoot, "needs apt, lz4, curl and qemu-system-x86_64"), .timeLimit(.minutes(120)))
     func boots() throws {
         let folder = try TempFolder()
         let store = ImageStore(folder: try SharedStore.folder())

@@ -108,7 +108,8 @@ struct HostileTextTests {
         "a: &a0 [x, x]\n" + (1..<levels).map { "b\($0): &a\($0) [*a\($0 - 1), *a\($0 - 1)]\n" }.joined() + end
     }
 
-    @Test("a text made to eat stack, time or memory gives an error", .timeLimit(.minutes(60)), arguments: bombs.indices)
+    @Test(
+        "a text made to eat stack, time or memory gives an error", .timeLimit(.minutes(120)), arguments: bombs.indices)
     func bomb(_ index: Int) {
         let (name, text, words) = Self.bombs[index]
         let start = processorSeconds()

@@ -55,7 +55,7 @@ struct Specimen: Sendable {
 }
 
 /// Damaged images end in errors that name the file, never in a trap, in bounded time and memory.
-@Suite(.timeLimit(.minutes(60))) struct HostileImagesTests {
+@Suite(.timeLimit(.minutes(120))) struct HostileImagesTests {
     /// Opens and reads parts of an image; true when nothing was refused.
     @discardableResult
     private func exercise(_ bytes: [UInt8], _ format: DiskFormat) throws -> Bool {
