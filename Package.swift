@@ -91,17 +91,21 @@ let package = Package(
             name: "UrsaModelTests", dependencies: ["UrsaModel", "UrsaFirewall", "UrsaBase"], exclude: ["Fixtures"],
             swiftSettings: strict),
         .testTarget(
-            name: "UrsaKeeperTests", dependencies: ["UrsaKeeper", "UrsaQMP", "UrsaBase"], swiftSettings: strict),
+            name: "UrsaKeeperTests", dependencies: ["TestSupport", "UrsaKeeper", "UrsaQMP", "UrsaBase"],
+            swiftSettings: strict),
         .testTarget(
-            name: "UrsaQEMUTests", dependencies: ["UrsaQEMU", "UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"],
+            name: "UrsaQEMUTests",
+            dependencies: ["TestSupport", "UrsaQEMU", "UrsaModel", "UrsaKeeper", "UrsaQMP", "UrsaBase"],
             swiftSettings: strict),
         .testTarget(
             name: "UrsaImagesTests", dependencies: ["UrsaImages", "UrsaModel", "UrsaBase"], swiftSettings: strict),
-        .testTarget(name: "UrsaDiskTests", dependencies: ["UrsaDisk", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "UrsaDiskTests", dependencies: ["TestSupport", "UrsaDisk", "UrsaBase", "CLinux"],
+            swiftSettings: strict),
         .testTarget(name: "UrsaFirewallTests", dependencies: ["UrsaFirewall", "UrsaBase"], swiftSettings: strict),
         .testTarget(name: "UrsaRootlessTests", dependencies: ["UrsaRootless", "UrsaBase"], swiftSettings: strict),
         .testTarget(
-            name: "UrsaNetTests", dependencies: ["UrsaNet", "UrsaFirewall", "UrsaBase", "CLinux"],
+            name: "UrsaNetTests", dependencies: ["TestSupport", "UrsaNet", "UrsaFirewall", "UrsaBase", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "UrsaNetWatchTests", dependencies: ["UrsaNetWatch", "UrsaBase", "CLinux"], swiftSettings: strict),
@@ -110,7 +114,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "UrsaKVMTests", dependencies: ["UrsaKVM", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
-            name: "UrsaVMMTests", dependencies: ["UrsaVMM", "UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
+            name: "UrsaVMMTests",
+            dependencies: ["TestSupport", "UrsaVMM", "UrsaKVM", "UrsaDisk", "UrsaQMP", "UrsaBase", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "UrsaControlTests",
@@ -120,7 +125,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(name: "TestSupport", dependencies: ["UrsaBase"], path: "Tests/TestSupport", swiftSettings: strict),
-        .testTarget(name: "CommandTests", dependencies: ["ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "CommandTests", dependencies: ["TestSupport", "ursa", "UrsaBase", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "HostTests",
             dependencies: ["TestSupport", "UrsaBase", "UrsaRootless", "ursa", "ursa-keeper", "ursa-rootless"],

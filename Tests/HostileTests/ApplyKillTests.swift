@@ -13,18 +13,6 @@ struct ApplyKillTests {
     /// A thousand in a campaign.
     static let rounds = getenv("URSA_CAMPAIGN") != nil ? 1000 : 60
 
-    /// A repeatable sequence (SplitMix64).
-    private struct Seeded: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
-    }
-
     private func spec(_ random: inout Seeded) -> String {
         var text = ""
         let uplinks = [[], ["one"], ["one", "two"]].randomElement(using: &random) ?? []
@@ -53,7 +41,7 @@ struct ApplyKillTests {
     }
 
     @Test func applyKilledAnywhereEndsInTheOldOrTheNewState() throws {
-        var random = Seeded(state: 20_261_121)
+        var random = Seeded(20_261_121)
         let host = try PrivateHost()
         for (link, address) in [("eth0", "192.0.2.2"), ("eth1", "198.18.0.2")] {
             try host.run("ip", ["link", "add", link, "type", "veth", "peer", "name", link + "p"])

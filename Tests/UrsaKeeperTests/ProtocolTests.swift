@@ -1,21 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 import UrsaBase
 import UrsaQMP
 
 @testable import UrsaKeeper
-
-/// A small generator with a seed (SplitMix64), so that a failure can be had again.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 @Suite
 struct QMPSessionTests {
@@ -113,7 +102,7 @@ struct QMPSessionTests {
 
     @Test("100,000 random steps never trap and never give a reply twice")
     func random() throws {
-        var random = Seeded(state: 20)
+        var random = Seeded(20)
         let pieces = [
             Self.greeting, "{\"return\":{},\"id\":1}\n", "{", "}", "\n", "\r", "\"id\":", "\"event\":\"X\"", "[", "]",
             ",",
@@ -211,7 +200,7 @@ struct KeeperFormatTests {
 
     @Test("50,000 mutated launch and status files never trap")
     func random() throws {
-        var random = Seeded(state: 7)
+        var random = Seeded(7)
         let originals = [launch.json.line, MachineStatus(machine: "i", name: "n").json.line]
         for round in 0..<50_000 {
             var bytes = originals[round % 2]

@@ -1,21 +1,10 @@
+import TestSupport
 import Testing
 import UrsaBase
 import UrsaKeeper
 import UrsaModel
 
 @testable import UrsaQEMU
-
-/// A small generator with a seed (SplitMix64), so that a failure can be had again.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 @Suite
 struct QEMUCommandTests {
@@ -171,7 +160,7 @@ struct QEMUCommandTests {
 
     @Test("10,000 random names add no word and no option: undoing the escapes gives the name back")
     func injection() throws {
-        var random = Seeded(state: 3)
+        var random = Seeded(3)
         let pieces = [
             ",", ",,", "=", "\"", "'", "\\", "\n", " ", "-", "{", "}", "ü", "readconfig=/etc/passwd", "a", "%",
         ]

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import UrsaBase
+import UrsaBase
 
 /// The program that watches a home's networks: `ursa-keeper --watch FOLDER` and `ursa-keeper --timer FOLDER`.
 public enum NetworkWatchProgram {

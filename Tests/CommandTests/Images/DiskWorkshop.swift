@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -72,7 +73,7 @@ struct DiskWorkshop {
     func raw(_ name: String, size: Int, seed: UInt64) throws {
         let fd = try File.open(path(name), O_RDWR | O_CREAT | O_TRUNC, mode: 0o644)
         try retrying("size \(name)") { ftruncate(fd.raw, off_t(size)) }
-        var random = SplitMix(seed)
+        var random = Seeded(seed)
         var offset = 0
         while offset < size {
             let length = min(size - offset, 512 * (1 + Int(random.next() % 300)))
@@ -90,17 +91,4 @@ struct DiskWorkshop {
 
     /// Files in the folder whose names begin like an unfinished image's.
     var unfinished: [String] { File.list(folder).filter { $0.contains(".new-") } }
-}
-
-/// Random numbers that are the same for the same seed (SplitMix64).
-struct SplitMix {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -39,19 +40,7 @@ struct SectorPlace: Equatable {
     var offset: UInt64?
 }
 
-/// The same numbers in every run (Steele, Lea, Flood: SplitMix64).
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
-    }
-
+extension Seeded {
     /// Runs of noise, of zeros, and of bytes that compress, in lengths from a sector to a quarter of the disk.
     mutating func disk(_ size: Int) -> [UInt8] {
         var words = [UInt64](repeating: 0, count: (size + 7) / 8)
@@ -84,7 +73,7 @@ extension DiskReader {
 
     /// The whole disk, read in pieces of changing length by several threads at once.
     func content(seed: UInt64 = 1) throws -> [UInt8] {
-        var random = SeededRandom(seed)
+        var random = Seeded(seed)
         var pieces: [(offset: UInt64, count: Int)] = []
         var offset: UInt64 = 0
         while offset < size {

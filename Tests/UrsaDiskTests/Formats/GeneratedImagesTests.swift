@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -29,7 +30,7 @@ import UrsaBase
     @Test(arguments: [false, true])
     func `dmg images read as they were made and as qemu-img reads them`(fork: Bool) throws {
         for seed in 0..<randomImages {
-            var random = SeededRandom(seed &+ 31)
+            var random = Seeded(seed &+ 31)
             let disk = random.disk(Int.random(in: 1...3000, using: &random) * 512)
             let image = try Generate.dmg(disk, pieces: [.zero, .ignored, .stored, .zlib], random: &random, fork: fork)
             try compare(image, .dmg, disk, seed)
@@ -39,7 +40,7 @@ import UrsaBase
     @Test(.enabled(if: Path.program("bzip2") != nil && Path.program("xz") != nil, "needs bzip2 and xz"))
     func `dmg pieces of bzip2, xz and ADC read as they were made`() throws {
         for seed in 0..<randomImages {
-            var random = SeededRandom(seed &+ 91)
+            var random = Seeded(seed &+ 91)
             let disk = random.disk(Int.random(in: 1...3000, using: &random) * 512)
             let image = try Generate.dmg(disk, pieces: Generate.Piece.allCases, random: &random)
             let reader = try ForeignImage.open(ImageFile(bytes: image, name: "a.dmg"), format: .dmg)
@@ -48,7 +49,7 @@ import UrsaBase
     }
 
     @Test func `a dmg is told by its trailer, and what is not undone is refused by its name when it is read`() throws {
-        var random = SeededRandom(3)
+        var random = Seeded(3)
         let disk = [UInt8](repeating: 9, count: 512 * 20)
         var image = try Generate.dmg(disk, pieces: [.zlib], random: &random, fork: true)
         #expect(DMGReader.recognises(trailer: Array(image.suffix(512))))
@@ -62,7 +63,7 @@ import UrsaBase
 
     @Test func `cloop images read as they were made and as qemu-img reads them`() throws {
         for seed in 0..<randomImages {
-            var random = SeededRandom(seed &+ 11)
+            var random = Seeded(seed &+ 11)
             let disk = random.disk(Int.random(in: 1...4000, using: &random) * 512)
             let image = try Generate.cloop(disk, block: 512 * Int.random(in: 1...300, using: &random))
             #expect(ForeignImage.format(of: Array(image.prefix(512))) == .cloop)
@@ -72,7 +73,7 @@ import UrsaBase
 
     @Test func `growing images of Bochs read as they were made and as qemu-img reads them`() throws {
         for seed in 0..<randomImages {
-            var random = SeededRandom(seed &+ 19)
+            var random = Seeded(seed &+ 19)
             let disk = random.disk(Int.random(in: 1...6000, using: &random) * 512)
             let image = Generate.bochs(
                 disk, extent: 512 << Int.random(in: 0...10, using: &random),
@@ -83,7 +84,7 @@ import UrsaBase
     }
 
     @Test func `other kinds of Bochs' redolog are refused by name`() throws {
-        var random = SeededRandom(1)
+        var random = Seeded(1)
         var image = Generate.bochs([UInt8](repeating: 1, count: 4096), extent: 4096, version: 0x20000, random: &random)
         image.replaceSubrange(48..<56, with: "Volatile".utf8)
         let error = #expect(throws: UrsaError.self) {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -59,8 +60,7 @@ enum Generate {
     enum Piece: CaseIterable { case zero, ignored, stored, zlib, bzip2, xz, adc }
 
     /// A dmg of two partitions over `disk`, its tables in a property list or in a resource fork.
-    static func dmg(_ disk: [UInt8], pieces: [Piece], random: inout SeededRandom, fork: Bool = false) throws -> [UInt8]
-    {
+    static func dmg(_ disk: [UInt8], pieces: [Piece], random: inout Seeded, fork: Bool = false) throws -> [UInt8] {
         var file = ByteBuilder()
         // The data does not begin at the file's first byte.
         file.pad(to: 100)
@@ -201,7 +201,7 @@ enum Generate {
     }
 
     /// A growing image of Bochs; extents and sectors of zeros are left out, some at random not.
-    static func bochs(_ disk: [UInt8], extent: Int, version: UInt32, random: inout SeededRandom) -> [UInt8] {
+    static func bochs(_ disk: [UInt8], extent: Int, version: UInt32, random: inout Seeded) -> [UInt8] {
         let count = (disk.count + extent - 1) / extent
         let bitmap = max(1, extent / 512 / 8)
         var header = ByteBuilder()

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -13,7 +14,7 @@ struct Specimen: Sendable {
     var structures: [Range<Int>]
 
     static let all: Result<[Specimen], any Error> = Result {
-        var random = SeededRandom(2026)
+        var random = Seeded(2026)
         let disk = random.disk(200 * 512)
         var all: [Specimen] = []
         func add(_ format: DiskFormat, _ image: [UInt8], _ structures: Range<Int>...) throws {
@@ -94,7 +95,7 @@ struct Specimen: Sendable {
     }
 
     @Test func `a file that is cut short reads as before or is an error`() throws {
-        var random = SeededRandom(4)
+        var random = Seeded(4)
         for specimen in try Specimen.all.get() {
             var lengths = specimen.structures.flatMap { Array(stride(from: $0.lowerBound, to: $0.upperBound, by: 31)) }
             lengths += (0..<40).map { _ in Int.random(in: 0..<specimen.image.count, using: &random) }
@@ -143,7 +144,7 @@ struct Specimen: Sendable {
     }
 
     @Test func `noise in place of the data is an error or the noise`() throws {
-        var random = SeededRandom(8)
+        var random = Seeded(8)
         for specimen in try Specimen.all.get() where specimen.format != .vhdx {
             for _ in 0..<30 {
                 var bytes = specimen.image
@@ -157,7 +158,7 @@ struct Specimen: Sendable {
     }
 
     @Test func `a file of another sort is refused`() throws {
-        var random = SeededRandom(6)
+        var random = Seeded(6)
         let noise = (0..<8192).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         for format in DiskFormat.allCases where format != .raw && format != .qcow2 {
             for bytes in [[], [0], Array(noise.prefix(511)), noise, [UInt8](repeating: 0, count: 4096)] {
@@ -182,7 +183,7 @@ struct Specimen: Sendable {
     }
 
     @Test func `a dmg of a thousand million pieces, or of huge ones, is refused`() throws {
-        var random = SeededRandom(2)
+        var random = Seeded(2)
         let image = try Generate.dmg([UInt8](repeating: 5, count: 5120), pieces: [.zlib], random: &random, fork: true)
         let kind = try #require(image.indices.first { image[$0...].starts(with: [0x80, 0, 0, 5]) })
         for (offset, value) in [(16, UInt64(1) << 40), (16, .max), (32, 1 << 30), (24, .max), (8, .max), (8, 1 << 60)] {

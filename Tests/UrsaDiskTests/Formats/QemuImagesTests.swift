@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -40,7 +41,7 @@ struct Written: Sendable, CustomTestStringConvertible {
         let back = folder("back.raw")
         let format = written.format.rawValue
         for seed in 0..<randomImages {
-            var random = SeededRandom(seed &* 1000 &+ 17)
+            var random = Seeded(seed &* 1000 &+ 17)
             let disk = random.disk(Int.random(in: 1...(3 << 11), using: &random) * 512)
             try write(disk, to: raw)
             try QemuImg.run(["convert", "-f", "raw", "-O", format] + written.options + [raw, image])
@@ -49,7 +50,7 @@ struct Written: Sendable, CustomTestStringConvertible {
             try QemuImg.run("convert", "-f", format, "-O", "raw", image, back)
             let theirs = try File.read(back, limit: 64 << 20)
             #expect(difference(ours, theirs) == nil, "seed \(seed)")
-            #expect(ours.starts(with: disk), "seed \(seed)")
+            #expect(ours.begins(with: disk), "seed \(seed)")
             if written.hasMap { #expect(try reader.sectors() == QemuImg.map(image, written.format), "seed \(seed)") }
             for extent in try reader.extents(limit: 70_000) where extent.kind != .data {
                 #expect(extent.kind == .zero || extent.kind == .unallocated)
@@ -92,7 +93,7 @@ struct Written: Sendable, CustomTestStringConvertible {
 
     @Test func `images over others are refused by name, and qcow is read with what it was made over`() throws {
         let folder = try ScratchFolder()
-        var random = SeededRandom(5)
+        var random = Seeded(5)
         let disk = random.disk(700_416)
         try write(disk, to: folder("base.raw"))
         try QemuImg.run("create", "-f", "qcow", "-b", "base.raw", "-F", "raw", folder("a"), "1M")
@@ -117,7 +118,7 @@ struct Written: Sendable, CustomTestStringConvertible {
     @Test func `compressed clusters of qcow read as qemu-img reads them`() throws {
         let folder = try ScratchFolder()
         for seed in 0..<randomImages {
-            var random = SeededRandom(seed &+ 77)
+            var random = Seeded(seed &+ 77)
             try QemuImg.run("create", "-f", "qcow", folder("a"), "530k")
             var commands: [String] = []
             for cluster in 0..<40 where random.next() % 3 != 0 {
@@ -146,7 +147,7 @@ struct Written: Sendable, CustomTestStringConvertible {
 
     @Test func `the older parallels images count in sectors`() throws {
         let folder = try ScratchFolder()
-        var random = SeededRandom(9)
+        var random = Seeded(9)
         let disk = random.disk(3_000_320)
         try write(disk, to: folder("raw"))
         try QemuImg.run("convert", "-O", "parallels", "-o", "cluster_size=64k", folder("raw"), folder("a"))

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -90,7 +91,7 @@ struct VHDXLogWriter {
 
 @Suite(.enabled(if: QemuImg.isThere, "needs qemu-img")) struct VHDXLogTests {
     private func image(_ folder: ScratchFolder) throws -> (image: [UInt8], disk: [UInt8], data: Int) {
-        var random = SeededRandom(12)
+        var random = Seeded(12)
         let disk = random.disk(1 << 20).map { $0 | 1 }
         try write(disk, to: folder("raw"))
         try QemuImg.run("convert", "-O", "vhdx", "-o", "block_size=1M", folder("raw"), folder("a"))

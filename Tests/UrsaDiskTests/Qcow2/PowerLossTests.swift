@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 
@@ -132,15 +133,27 @@ import UrsaBase
         let versions = [flushed] + since.flatMap { [$0.before, $0.after] }
         let fitting = versions.filter { $0.count == content.count }
         guard !fitting.isEmpty else { throw UrsaError(.io, "the disk has \(content.count) bytes") }
-        for index in content.indices {
-            // In pieces not smaller than a sector a write may be there in part: each byte is of some version.
-            if fitting.contains(where: { $0[index] == content[index] }) { continue }
-            throw UrsaError(
-                .io, "byte \(index) is \(content[index]), never written since, \(flushed[index]) when flushed")
+        // Nothing more is to be said of a piece that is as it was at the flush.
+        for start in stride(from: 0, to: content.count, by: 512) {
+            let piece = start..<min(start + 512, content.count)
+            if flushed.count == content.count, content.holds(flushed, in: piece) { continue }
+            try judge(content, piece, flushed, versions, fitting)
         }
-        // What nobody changed since the flush is as it was then.
-        for index in content.indices where index < flushed.count {
-            guard content[index] != flushed[index] else { continue }
+    }
+
+    private func judge(
+        _ content: [UInt8], _ piece: Range<Int>, _ flushed: [UInt8], _ versions: [[UInt8]], _ fitting: [[UInt8]]
+    ) throws(UrsaError) {
+        for index in piece {
+            // In pieces not smaller than a sector a write may be there in part: each byte is of some version.
+            guard fitting.contains(where: { $0[index] == content[index] }) else {
+                throw UrsaError(
+                    .io,
+                    "byte \(index) is \(content[index]), never written since, "
+                        + (index < flushed.count ? "\(flushed[index]) when flushed" : "not there when flushed"))
+            }
+            // What nobody changed since the flush is as it was then.
+            guard index < flushed.count, content[index] != flushed[index] else { continue }
             guard versions.contains(where: { index < $0.count && $0[index] != flushed[index] }) else {
                 throw UrsaError(.io, "byte \(index) changed though nobody wrote it")
             }

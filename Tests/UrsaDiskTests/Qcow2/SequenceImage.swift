@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import UrsaBase
 
 @testable import UrsaDisk
@@ -135,7 +136,9 @@ struct SequenceModel {
         case .resize(let size):
             if size < content.count {
                 content.removeLast(content.count - size)
-            } else {
+            } else if size > content.count {
+                // A longer backing image must not show through: zeros are written over it, into places of their own.
+                touch(content.count, size - content.count)
                 content += [UInt8](repeating: 0, count: size - content.count)
             }
         }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import UrsaBase
 import UrsaFirewall
@@ -216,7 +217,7 @@ struct CoexistenceTests {
                 let result = try? host.attempt("ping -i 0.01 -c 300 -W 1 10.77.0.11", in: "web")
                 ping.withLock { $0 = result }
             }
-            var dice = Dice(seed: 7)
+            var dice = Seeded(7)
             var slowest = 0.0
             for _ in 0..<12 {
                 let damage = dice.pick([

@@ -1,26 +1,11 @@
+import TestSupport
 import UrsaBase
 import UrsaFirewall
-
-/// Random numbers that a seed makes the same again (SplitMix64).
-struct Dice: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
-    }
-
-    mutating func chance(_ part: Int, in whole: Int) -> Bool { Int.random(in: 0..<whole, using: &self) < part }
-    mutating func pick<T>(_ list: [T]) -> T { list[Int.random(in: 0..<list.count, using: &self)] }
-}
 
 extension Firewall {
     /// Some firewall over the networks and uplinks of a topology: every zone pair is covered.
     static func random(
-        _ dice: inout Dice, _ topology: Topology, parts: [(prefix: AddressPrefix, behind: String)], machines: [String]
+        _ dice: inout Seeded, _ topology: Topology, parts: [(prefix: AddressPrefix, behind: String)], machines: [String]
     ) -> Firewall {
         var firewall = Firewall()
         // Places go to a few zones; some stay their own.

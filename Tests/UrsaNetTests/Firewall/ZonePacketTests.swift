@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 import UrsaBase
 import UrsaFirewall
@@ -114,7 +115,7 @@ struct ZoneHost {
     }
 
     /// Every pair of stations that speak by way of the host, by every protocol.
-    func probes(_ dice: inout Dice) -> [ProbeField.Probe] {
+    func probes(_ dice: inout Seeded) -> [ProbeField.Probe] {
         var pairs: [(ProbeField.Station, ProbeField.Station)] = []
         for from in stations {
             pairs.append((from, ownEnd(towards: from)))
@@ -140,7 +141,7 @@ struct ZoneHost {
     func load() throws { try FirewallTable.load(Ruleset(host.home, wish).text) }
 
     /// Where the kernel and the model disagree.
-    func disagreements(_ dice: inout Dice) throws -> [String] {
+    func disagreements(_ dice: inout Seeded) throws -> [String] {
         let matrix = Matrix(wish.firewall, wish.topology)
         let probes = probes(&dice)
         let decisions = probes.map { matrix.verdict(of: $0.connection) }
@@ -173,7 +174,7 @@ struct ZonePacketTests {
                 ("198.51.100.0/24", "backup"), ("10.77.1.10", "lab"), ("fd77:1:2:3::/64", "prod"),
             ]
             for round in 0..<Self.count {
-                var dice = Dice(seed: Self.seed &* 1_000_003 &+ UInt64(round))
+                var dice = Seeded(Self.seed &* 1_000_003 &+ UInt64(round))
                 let isOneOutside = dice.chance(1, in: 4)
                 zoneHost.wish.uplinks =
                     isOneOutside
