@@ -11,7 +11,7 @@ import UrsaBase
         try write(image, to: folder("image"))
         let reader = try openForeign(folder("image"), format)
         let ours = try reader.content(seed: seed)
-        #expect(ours.starts(with: disk) && ours.dropFirst(disk.count).allSatisfy { $0 == 0 }, "seed \(seed)")
+        #expect(ours.begins(with: disk) && ours.dropFirst(disk.count).allSatisfy { $0 == 0 }, "seed \(seed)")
         try QemuImg.run("convert", "-f", format.rawValue, "-O", "raw", folder("image"), folder("raw"))
         #expect(difference(ours, try File.read(folder("raw"), limit: 64 << 20)) == nil, "seed \(seed)")
         // What is said to be zeros is zeros.

@@ -132,7 +132,7 @@ import UrsaDisk
                     #expect(disk.driven.ram.load(disk.place(number).status, as: UInt8.self) == 0)
                     if slot.value.isRead {
                         let data = disk.data(slot.value.range.count, at: number)
-                        guard data.elementsEqual(model[slot.value.range]) else {
+                        guard model.holds(data, at: slot.value.range.lowerBound) else {
                             throw UrsaError(.bug, "other bytes at \(slot.value.range)")
                         }
                         #expect(used.written == UInt32(slot.value.range.count + 1))
