@@ -2,8 +2,10 @@
 public struct Seeded: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
+    /// The same numbers for the same seed.
     public init(_ seed: UInt64) { state = seed }
 
+    /// The next of them, any of 2^64.
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var mixed = state
@@ -16,8 +18,10 @@ public struct Seeded: RandomNumberGenerator, Sendable {
     public mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(max(1, limit))) }
     /// True so many times of so many.
     public mutating func chance(_ part: Int, in whole: Int) -> Bool { below(whole) < part }
+    /// One of these, of which there is at least one.
     public mutating func pick<Value>(_ values: [Value]) -> Value { values[below(values.count)] }
 
+    /// So many bytes of noise.
     public mutating func bytes(_ count: Int) -> [UInt8] {
         var result = [UInt8](repeating: 0, count: count)
         result.withUnsafeMutableBytes { buffer in
