@@ -74,7 +74,7 @@ struct ConfirmTests {
         let watch = try #require(host.watcher("watch"))
         let words = try #require(File.peek("/proc/\(watch.pid)/cmdline")).split(separator: "\0").map(String.init)
         #expect(try host.program(words[0], ["--timer", words[2]]).run(seconds: 5).end.isSuccess)
-        #expect(try seconds(within: 5) { host.watcher("timer") == nil } != nil)
+        #expect(seconds(within: 5) { host.watcher("timer") == nil } != nil)
         // `down` with a change that waits takes back that first.
         _ = try host.spec(policy("accept"))
         try host.ursaOK("firewall", "try", "60s", "-f", file)

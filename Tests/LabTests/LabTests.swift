@@ -47,16 +47,10 @@ struct LabTests {
     }
 
     /// The lab holds in its memory the guest's own, what the guest writes to its disk, and what is read of the image.
-    private static let debian = LongScene {
+    @Test(.enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"))
+    func `debian 12 comes up, is rebooted, and its disk is clean`() throws {
         try Lab.scene(
             "debian", [try SharedImages.path(with: "debian:12")], memory: 3072,
             modules: Lab.networkModules + " vhost_net")
-    }
-
-    @Test(
-        .enabled(if: Lab.canBuildDebian, "takes minutes: set URSA_SLOW=1, as root and with mmdebstrap"),
-        .beginsEarly(debian))
-    func `debian 12 comes up, is rebooted, and its disk is clean`() async throws {
-        _ = try await Self.debian.end()
     }
 }

@@ -28,6 +28,8 @@ enum DebianGuest {
         ("etc/repart.d/50-root.conf", 0o644, "[Partition]\nType=root\n"),
         ("etc/systemd/system/ursa-first-boot.service", 0o644, firstBootUnit),
         ("etc/systemd/system/serial-getty@ttyS0.service.d/login.conf", 0o644, consoleLogin),
+        // The usual 90 s can pass on an emulated processor that others use, too: then there is no login.
+        ("etc/systemd/system.conf.d/ursa.conf", 0o644, "[Manager]\nDefaultDeviceTimeoutSec=15min\n"),
         ("etc/initramfs-tools/conf.d/ursa", 0o644, "MODULES=list\nCOMPRESS=zstd\n"),
         ("usr/share/initramfs-tools/modules.d/ursa", 0o644, diskDrivers),
         ("usr/local/sbin/ursa-first-boot", 0o755, firstBoot),

@@ -1,4 +1,4 @@
-public import UrsaBase
+import UrsaBase
 
 /// What the watcher has found out about an uplink: a small file of the run folder, read by whoever plans.
 public struct UplinkHealth: Sendable, Hashable {

@@ -23,7 +23,7 @@ enum QemuTools {
 
     /// Throws unless `qemu-img check` finds the image whole.
     static func check(_ path: String, mayLeak: Bool = false) throws(UrsaError) {
-        try run("qemu-img", ["check", "-f", "qcow2", path], mayLeak ? [0, 3] : [0])
+        _ = try run("qemu-img", ["check", "-f", "qcow2", path], mayLeak ? [0, 3] : [0])
     }
 
     private static func run(

@@ -136,7 +136,7 @@ struct GuestTests {
         }
         #expect(bench.read(until: "ready").last == "ready")
         var random = Seeded(7)
-        for number in 0..<300 {
+        for _ in 0..<300 {
             let addresses = [UInt8](repeating: 0x0a, count: 6) + [UInt8](repeating: 0x0b, count: 6)
             let rest = (0..<(48 + random.below(1450))).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             var frame = addresses + rest

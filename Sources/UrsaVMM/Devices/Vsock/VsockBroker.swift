@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-public import UrsaBase
+import UrsaBase
 
 /// Connects for a guest, outside of the monitor: a process that can do nothing else.
 ///
