@@ -8,11 +8,8 @@ import UrsaBase
 struct DamageTests {
     /// A host with one machine that is reachable at its published port.
     private func host() throws -> PrivateHost {
-        let host = try PrivateHost()
-        try SharedImages.lend(to: host.home)
-        try File.replace(
-            host.folder + "/ursa.yaml",
-            text: """
+        let host = try PrivateHost(
+            spec: """
                 networks: { lab: { nat: {} } }
                 machines: { web: { image: tiny, memory: 128M, networks: [lab], publish: ["8080:80"] } }
                 """)

@@ -7,11 +7,8 @@ import UrsaBase
 @Suite(.enabled(if: Can.guests, "needs root, QEMU, dnsmasq and nft"), .timeLimit(.minutes(120)))
 struct RefusalTests {
     @Test func `a machine that no engine can run is refused before a network is made for it`() throws {
-        let host = try PrivateHost()
-        try SharedImages.lend(to: host.home)
-        try File.replace(
-            host.folder + "/ursa.yaml",
-            text: """
+        let host = try PrivateHost(
+            spec: """
                 networks: { lab: { nat: {} } }
                 machines: { web: { image: tiny, memory: 128M, networks: [lab], engine: native, accelerator: tcg } }
                 """)

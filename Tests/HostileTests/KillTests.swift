@@ -21,11 +21,8 @@ struct KillTests {
     static let isCampaign = getenv("URSA_CAMPAIGN") != nil
 
     private func host() throws -> PrivateHost {
-        let host = try PrivateHost()
-        try SharedImages.lend(to: host.home)
-        try File.replace(
-            host.folder + "/ursa.yaml",
-            text: """
+        let host = try PrivateHost(
+            spec: """
                 networks: { lab: { nat: {} } }
                 machines: { web: { image: tiny, memory: 128M, networks: [lab], publish: ["8080:80"] } }
                 """)

@@ -125,6 +125,13 @@ public final class PrivateHost: Sendable {
         }
     }
 
+    /// A host that has the shared images, and a spec as `ursa.yaml` in its folder.
+    public convenience init(spec: String) throws {
+        try self.init()
+        try SharedImages.lend(to: home)
+        try File.replace(folder + "/ursa.yaml", text: spec)
+    }
+
     /// A program that runs inside.
     public func program(_ path: String, _ arguments: [String], environment: [String] = []) -> Program {
         var variables = environment
